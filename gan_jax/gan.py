@@ -1,0 +1,113 @@
+"""The common case: a generator, a discriminator, their loss, ready to train."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import optax
+from jax import Array
+
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Play,
+    Schedule,
+    State,
+    kernel,
+    simultaneous,
+)
+from gan_jax.latents import Latent
+from gan_jax.losses import Loss, nonsaturating
+from gan_jax.objectives.adversarial import Gradient, adversarial
+from gan_jax.penalties import Penalty, r1
+
+Sample = Callable[..., Array]
+
+
+class Gan(NamedTuple):
+    """``init(key, batch) -> State``, ``step(state, batch) -> (State, Info)`` and
+    ``sample(state, z, label=None) -> samples``."""
+
+    init: Callable[[Array, Batch], State]
+    step: Callable[[State, Batch], tuple[State, Info]]
+    sample: Sample
+
+
+def gan(
+    gen: Network,
+    disc: Network,
+    *,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    latent: Latent,
+    loss: Loss | None = None,
+    penalty: Penalty | None = r1(),
+    gradient: Gradient = "merged",
+    conditional: bool = False,
+    play: Play = simultaneous("gen", "disc"),
+    ema: float | Schedule | None = 0.999,
+    accumulate: int = 1,
+    axis_name: str | None = None,
+) -> Gan:
+    """A GAN as one pure training step.
+
+    Args:
+      gen, disc: the two networks; see `adversarial`.
+      optimizers: ``{"gen": ..., "disc": ...}``.
+      latent: the prior, ``key -> z``.
+      loss: what each player minimises; non-saturating by default.
+      penalty: on D's slope. There is one by default: without damping, players who move
+        at once spiral away from the equilibrium where alternating ones circle it.
+      gradient: "merged", "article" or "one_backward"; see `adversarial`.
+      conditional: train on ``batch["label"]`` too.
+      play: who moves when; see `kernel`.
+      ema: the decay of the average of G's parameters, from which samples are drawn; or
+        None to keep none and sample from the parameters themselves.
+      accumulate, axis_name: see `kernel`.
+
+    Returns:
+      A `Gan`. Its first two functions make a `Kernel`; ``sample`` maps latents (n, ...)
+      to samples with running statistics instead of batch ones.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax, gan_jax
+      >>> gen = gan_jax.networks.mlp.generator((2,), width=8)
+      >>> disc = gan_jax.networks.mlp.discriminator(width=8)
+      >>> opt = {"gen": optax.adam(1e-3), "disc": optax.adam(1e-3)}
+      >>> model = gan(gen, disc, optimizers=opt, latent=gan_jax.latents.normal(4))
+      >>> batch = {"real": jnp.zeros((16, 2))}
+      >>> state = model.init(jax.random.key(0), batch)
+      >>> state, info = jax.jit(model.step)(state, batch)
+      >>> int(state.step), sorted(info)[:2]
+      (1, ['bad', 'disc/accuracy'])
+    """
+    objective = adversarial(
+        gen,
+        disc,
+        loss=nonsaturating() if loss is None else loss,
+        latent=latent,
+        penalty=penalty,
+        gradient=gradient,
+        conditional=conditional,
+    )
+    trained = kernel(
+        objective,
+        optimizers,
+        play=play,
+        ema=None if ema is None else {"gen": ema},
+        accumulate=accumulate,
+        axis_name=axis_name,
+    )
+
+    def sample(state: State, z: Array, label: Array | None = None) -> Array:
+        params = state.params["gen"] if ema is None else state.ema["gen"]
+        labels = () if label is None else (label,)
+        samples, _ = gen.apply(params, state.stats["gen"], z, *labels, train=False)
+        return samples
+
+    return Gan(trained.init, trained.step, sample)
+
+
+def latents(latent: Latent, key: Array, n: int) -> Array:
+    """``n`` latent vectors, (n, ...), one key each."""
+    return jax.vmap(latent)(jax.random.split(key, n))

@@ -1,0 +1,220 @@
+"""Penalties on the discriminator's slope, the gradient of its logit by its input.
+
+A `Penalty` is a pure function ``(disc, real, fake, keys, step) -> scalar``:
+
+* ``disc`` maps samples to logits of shape (n,) and is already closed over parameters,
+  stats and labels; what it computes for real and fake samples is what the loss computes
+  there, so the compiler runs it once for both;
+* ``fake`` carries no gradient, so that no penalty ever reaches the generator;
+* ``keys`` holds one key per sample, ``step`` is the step's number.
+
+||.|| is the Euclidean norm over all axes of one sample. Weights may be numbers or optax
+schedules, step -> weight. The zero-centred ones carry the papers' 1/2: gamma here is
+twice the `reg_param` of the GAN_stability code.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from gan_jax.kernel import Schedule
+
+Samples = Float[Array, "n *shape"]
+Scalar = Float[Array, ""]
+Disc = Callable[[Samples], Float[Array, " n"]]
+Keys = Key[Array, " n"]
+Step = Int[Array, ""]
+Penalty = Callable[[Disc, Samples, Samples, Keys, Step], Scalar]
+Weight = float | Schedule
+
+
+def r1(gamma: Weight = 1.0) -> Penalty:
+    """R1 = gamma / 2 * E ||slope(real)||^2.
+
+    Reference: Mescheder et al., "Which Training Methods for GANs do actually
+    Converge?", 2018, arXiv:1801.04406.
+    """
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        return _weight(gamma, step) / 2 * _squared_slope(disc, real).mean()
+
+    return penalty
+
+
+def r2(gamma: Weight = 1.0) -> Penalty:
+    """R2 = gamma / 2 * E ||slope(fake)||^2.
+
+    Reference: Mescheder et al., 2018, arXiv:1801.04406.
+    """
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        return _weight(gamma, step) / 2 * _squared_slope(disc, fake).mean()
+
+    return penalty
+
+
+def zero_centred(weight: Weight = 10.0) -> Penalty:
+    """weight * E ||slope(x)||^2 at x between a real and a fake sample.
+
+    x = a * real + (1 - a) * fake with one a ~ U[0, 1] per pair.
+
+    Reference: Thanh-Tung et al., "Improving Generalization and Stability of GANs",
+    2019, arXiv:1902.03984.
+    """
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        between = _between(real, fake, keys)
+        return _weight(weight, step) * _squared_slope(disc, between).mean()
+
+    return penalty
+
+
+def wgan_gp(
+    weight: Weight = 10.0, target: float = 1.0, *, one_sided: bool = False
+) -> Penalty:
+    """weight * E (||slope(x)|| - target)^2 at x between a real and a fake sample.
+
+    Args:
+      weight: lambda; 10 in the paper.
+      target: the slope that costs nothing.
+      one_sided: let smaller slopes cost nothing either.
+
+    Reference: Gulrajani et al., "Improved Training of Wasserstein GANs", 2017,
+    arXiv:1704.00028.
+    """
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        excess = _slope(disc, _between(real, fake, keys)) - target
+        excess = jax.nn.relu(excess) if one_sided else excess
+        return _weight(weight, step) * jnp.square(excess).mean()
+
+    return penalty
+
+
+def dragan(
+    weight: Weight = 10.0,
+    target: float = 1.0,
+    *,
+    spread: float = 0.5,
+    axis_name: str | None = None,
+) -> Penalty:
+    """weight * E (||slope(x)|| - target)^2 at x near a real sample.
+
+    x = real + a * spread * sd(batch) * u with a ~ U[0, 1] per sample and u ~ U[0, 1]
+    per element, as in the authors' notebook.
+
+    Args:
+      weight: lambda; 10 in the paper.
+      target: the slope that costs nothing.
+      spread: the noise's size in standard deviations of the batch.
+      axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which the
+        standard deviation is taken too. Not for `jit`.
+
+    Reference: Kodali et al., "On Convergence and Stability of GANs", 2017,
+    arXiv:1705.07215.
+    """
+
+    def deviation(x: Samples) -> Scalar:
+        moments = jnp.stack([x.mean(), jnp.square(x).mean()])
+        if axis_name is not None:
+            moments = jax.lax.pmean(moments, axis_name)
+        return jnp.sqrt(jax.nn.relu(moments[1] - jnp.square(moments[0])))
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        noise_keys, share_keys = _split(keys, 2)
+        noise = jax.vmap(lambda key, x: jax.random.uniform(key, x.shape, x.dtype))(
+            noise_keys, real
+        )
+        share = _per_sample_uniform(share_keys, real)
+        near = real + share * spread * deviation(real) * noise
+        excess = _slope(disc, near) - target
+        return _weight(weight, step) * jnp.square(excess).mean()
+
+    return penalty
+
+
+def total(*penalties: Penalty) -> Penalty:
+    """The sum of penalties, each with its own noise: ``total(r1(), r2())``."""
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        own_keys = _split(keys, len(penalties))
+        return sum(
+            (
+                p(disc, real, fake, k, step)
+                for p, k in zip(penalties, own_keys, strict=True)
+            ),
+            start=jnp.zeros(()),
+        )
+
+    return penalty
+
+
+def lazy(penalty: Penalty, every: int) -> Penalty:
+    """``penalty`` at every ``every``-th step only, ``every`` times as strong.
+
+    The skipped steps skip its work too.
+
+    Reference: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
+    2020, arXiv:1912.04958, section 3.1.
+
+    Raises:
+      ValueError: for an interval below 1.
+    """
+    if every < 1:
+        raise ValueError(f"every is {every}, but an interval is at least 1 step.")
+
+    def seldom(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        return jax.lax.cond(
+            step % every == 0,
+            lambda: every * penalty(disc, real, fake, keys, step),
+            lambda: jnp.zeros(()),
+        )
+
+    return seldom
+
+
+def _weight(weight: Weight, step: Step) -> Array | float:
+    return weight(step) if callable(weight) else weight
+
+
+def _squared_slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
+    slope = jax.grad(lambda x: disc(x).sum())(x)
+    return jnp.square(slope).sum(axis=tuple(range(1, slope.ndim)))
+
+
+def _slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
+    """||slope(x)|| with gradient 0, not NaN, where the slope is 0."""
+    squared = _squared_slope(disc, x)
+    flat = squared == 0
+    return jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, squared)))
+
+
+def _between(real: Samples, fake: Samples, keys: Keys) -> Samples:
+    share = _per_sample_uniform(keys, real)
+    return share * real + (1 - share) * fake
+
+
+def _per_sample_uniform(keys: Keys, like: Samples) -> Array:
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (), like.dtype))(keys)
+    return drawn.reshape(-1, *(1 for _ in like.shape[1:]))
+
+
+def _split(keys: Keys, parts: int) -> list[Keys]:
+    split = jax.vmap(lambda key: jax.random.split(key, parts))(keys)
+    return [split[:, part] for part in range(parts)]

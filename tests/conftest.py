@@ -1,0 +1,22 @@
+"""What holds for every test: eight CPU devices, checked shapes, strict ranks."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Shape annotations of the package are checked at every call, in tests only.
+install_import_hook("gan_jax", "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Turn the annotations' checks off, to see our own errors as users do."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
