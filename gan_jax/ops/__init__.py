@@ -1,0 +1,1 @@
+"""Operations lowered well on every platform."""

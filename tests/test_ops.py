@@ -1,0 +1,148 @@
+"""Stride-2 convolutions: the same numbers as lax, by a different way."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array, lax
+
+from gan_jax.ops.conv import conv, conv_transpose
+
+
+def lax_up(x: Array, kernel: Array) -> Array:
+    return lax.conv_transpose(x, kernel, (2, 2), "SAME")
+
+
+def lax_down(x: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+both = pytest.mark.parametrize(
+    ("ours", "native"), [(conv_transpose, lax_up), (conv, lax_down)]
+)
+
+
+def operands(dtype, size=4, shape=(2, 4, 6, 4), features=3):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=shape), dtype)
+    kernel = jnp.asarray(rng.normal(size=(size, size, shape[-1], features)), dtype)
+    return x, kernel
+
+
+def loss(conv, x, kernel):
+    return jnp.sin(conv(x, kernel)).sum()
+
+
+def penalty(conv, x, kernel):
+    grads = jax.grad(partial(loss, conv), (0, 1))(x, kernel)
+    return sum((jnp.cos(g) * g).sum() for g in grads)
+
+
+@both
+@pytest.mark.parametrize("size", [2, 4, 6])
+def test_value_gradients_and_second_derivatives_are_those_of_lax(ours, native, size):
+    with jax.enable_x64(True):
+        args = operands(jnp.float64, size)
+        for quantity in (loss, penalty):
+            got = jax.jit(jax.value_and_grad(partial(quantity, ours), (0, 1)))
+            want = jax.jit(jax.value_and_grad(partial(quantity, native), (0, 1)))
+            for a, b in zip(*map(jax.tree.leaves, (got(*args), want(*args))), strict=1):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@both
+def test_forward_mode_is_that_of_lax(ours, native):
+    with jax.enable_x64(True):
+        args = operands(jnp.float64)
+        for tangents in (args, (args[0], 0 * args[1]), (0 * args[0], args[1])):
+            got = jax.jvp(ours, args, tangents)
+            want = jax.jvp(native, args, tangents)
+            np.testing.assert_allclose(got[1], want[1], rtol=1e-12, atol=1e-12)
+
+
+@both
+def test_gradient_in_one_argument_only(ours, native):
+    x, kernel = operands(jnp.float32)
+    for argnum in (0, 1):
+        got = jax.grad(partial(loss, ours), argnum)(x, kernel)
+        want = jax.grad(partial(loss, native), argnum)(x, kernel)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@both
+@pytest.mark.parametrize(("dtype", "tol"), [(jnp.float32, 2e-5), (jnp.bfloat16, 0.06)])
+def test_dtype_is_kept(ours, native, dtype, tol):
+    x, kernel = operands(dtype)
+    value, grads = jax.value_and_grad(
+        lambda x, k: ours(x, k).astype(jnp.float32).sum(), (0, 1)
+    )(x, kernel)
+    assert ours(x, kernel).dtype == dtype
+    assert [g.dtype for g in grads] == [dtype, dtype]
+    np.testing.assert_allclose(value, native(x, kernel).astype("f4").sum(), rtol=tol)
+
+
+@both
+def test_vmap_over_kernels_equals_a_loop(ours, native):
+    x, kernel = operands(jnp.float32)
+    kernels = jnp.stack([kernel, 2 * kernel])
+    grad = jax.grad(partial(loss, ours), (0, 1))
+    got = jax.vmap(grad, (None, 0))(x, kernels)
+    for i in range(2):
+        for a, b in zip(got, grad(x, kernels[i]), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-4)
+
+
+def test_scan_descends():
+    x, kernel = operands(jnp.float32)
+
+    def step(k, _):
+        value, g = jax.value_and_grad(partial(loss, conv_transpose), 1)(x, k)
+        return k - 1e-3 * g, value
+
+    _, values = jax.jit(lambda k: lax.scan(step, k, None, length=5))(kernel)
+    assert np.all(np.diff(values) < 0)
+
+
+@both
+def test_flops_are_not_above_those_of_lax(ours, native):
+    x, kernel = operands(jnp.float32, shape=(4, 8, 8, 16), features=8)
+
+    def flops(conv):
+        step = jax.jit(lambda x, k, g: jax.vjp(conv, x, k)[1](g))
+        return step.lower(x, kernel, conv(x, kernel)).compile().cost_analysis()["flops"]
+
+    assert flops(ours) <= 1.001 * flops(native)
+
+
+@both
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_other_platforms_get_the_program_of_lax(ours, native, platform):
+    x, kernel = operands(jnp.float32)
+
+    def text(conv, platform):
+        step = jax.jit(lambda x, k: jax.grad(partial(loss, conv), (0, 1))(x, k))
+        lowered = step.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+        lines = [line for line in lowered.splitlines() if "convolution" in line]
+        return sorted(line.split("window = ")[1] for line in lines)
+
+    want = text(native, platform)
+    assert text(ours, platform) == want
+    assert any("lhs_dilate = [2, 2]" in line for line in want)
+    assert text(ours, "cpu") != text(native, "cpu")
+
+
+@both
+@pytest.mark.parametrize("shape", [(3, 3, 4, 2), (4, 2, 4, 2)])
+def test_kernels_not_offered_are_refused(ours, native, shape):
+    with pytest.raises(ValueError, match=r"even size.*jax\.lax\.conv"):
+        # Past the shape annotation, which asks for a square kernel itself.
+        ours.__wrapped__(jnp.zeros((1, 2, 2, 4)), jnp.zeros(shape))
+
+
+def test_odd_images_are_refused():
+    with pytest.raises(ValueError, match="even height and width"):
+        conv(jnp.zeros((1, 4, 3, 4)), jnp.zeros((4, 4, 4, 2)))
