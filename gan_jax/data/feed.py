@@ -1,0 +1,234 @@
+"""How batches reach the step: from the device's own memory, or streamed by threads.
+
+Either way `get(step)` is a pure function, and the batches are equal bit for bit.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.data.cache import cached, read
+from gan_jax.data.order import Order
+from gan_jax.data.source import Arrays, Sample, Source
+
+Batch = dict[str, Any]  # name -> array with one row a sample
+
+MEMORY_LIMIT = 4 * 2**30  # bytes of data on a device; CelebA at 64x64 takes 2.3 GiB
+
+
+class Feed(NamedTuple):
+    """What `fit` consumes.
+
+    Attributes:
+      get: step -> this process's share of that step's batch, or of what selects it, on
+        the host. Pure: any step, in any order, as often as wanted.
+      arrays: a pytree that stays on the devices; () when streaming.
+      gather: (arrays, got) -> batch, to be called inside the compiled step.
+      batch_size: the global batch.
+      describe: one line for the log: which way, why, how large.
+      close: ends the threads.
+    """
+
+    get: Callable[[int], Batch]
+    arrays: Any
+    gather: Callable[[Any, Batch], Batch]
+    batch_size: int
+    describe: str
+    close: Callable[[], None]
+
+
+def feed(
+    source: Source,
+    order: Order,
+    *,
+    flip: bool,
+    memory_limit_bytes: int = MEMORY_LIMIT,
+    cache: str | os.PathLike[str] | bool = True,
+    threads: int = 8,
+) -> Feed:
+    """Chooses between `resident` and `streaming` by the size of the decoded data.
+
+    Args:
+      source: the data set; decoded once into the cache unless it already is in arrays.
+      order: which samples a step sees.
+      flip: whether images are mirrored left to right by a fair coin.
+      memory_limit_bytes: the largest data that is put on the device.
+      cache: directory of the cache; True for the user's own; False for none, which
+        decodes into memory if the data is resident, else in every epoch anew.
+      threads: how many decode at once.
+
+    Returns:
+      A feed, whose `describe` says which way was taken and why.
+    """
+    nbytes = _decoded_bytes(source)
+    resides = nbytes <= memory_limit_bytes
+    if isinstance(source, Arrays):
+        arrays: Source = source
+    elif cache is False:
+        arrays = _in_memory(source, threads) if resides else source
+    else:
+        arrays = cached(source, None if cache is True else cache, threads)
+    if resides and isinstance(arrays, Arrays):
+        return resident(arrays, order, flip=flip)
+    chosen = streaming(arrays, order, flip=flip, threads=threads)
+    why = f"; above the limit of {memory_limit_bytes / 2**20:,.0f} MiB on the device"
+    return chosen._replace(describe=chosen.describe + why)
+
+
+def resident(source: Arrays, order: Order, *, flip: bool) -> Feed:
+    """Puts the data on the device once; a step then takes only indices and coins.
+
+    Args:
+      source: the data, in arrays.
+      order: which samples a step sees.
+      flip: whether images are mirrored.
+
+    Returns:
+      A feed. Its arrays are uncommitted: a replicated sharding may be put on them.
+    """
+    _check(source, order, source.arrays["real"], flip)
+
+    def get(step: int) -> Batch:
+        got = {"index": order.indices(step).astype(np.int32)}
+        return got | {"flip": order.flips(step)} if flip else got
+
+    def gather(arrays: Any, got: Batch) -> Batch:
+        index = got["index"]
+        batch = {name: jnp.take(a, index, 0, mode="clip") for name, a in arrays.items()}
+        if flip:
+            coin = got["flip"][:, None, None, None]
+            batch["real"] = jnp.where(coin, batch["real"][:, :, ::-1], batch["real"])
+        return batch | {"index": index}
+
+    arrays = {name: jnp.asarray(array) for name, array in source.arrays.items()}
+    return Feed(
+        get,
+        arrays,
+        gather,
+        order.batch_size,
+        f"resident: {len(source):,} samples, {source.nbytes / 2**20:,.1f} MiB on the "
+        f"device; {source.fingerprint}",
+        lambda: None,
+    )
+
+
+def streaming(
+    source: Source, order: Order, *, flip: bool, threads: int = 8, ahead: int = 4
+) -> Feed:
+    """Reads batches in threads, a few steps ahead of the one that was asked for.
+
+    Args:
+      source: the data set; what it raises comes out of `get`.
+      order: which samples a step sees.
+      flip: whether images are mirrored.
+      threads: how many read at once.
+      ahead: how many coming steps are read before they are asked for.
+
+    Returns:
+      A feed whose arrays are () and whose `gather` hands over what `get` got.
+    """
+    if threads < 1 or ahead < 0:
+        raise ValueError(f"threads is {threads}, ahead {ahead}; give >= 1 and >= 0.")
+    like = source[0]
+    _check(source, order, like["real"][None], flip)
+    stream = _Stream(source, order, flip, threads, ahead, like)
+    return Feed(
+        stream.get,
+        (),
+        lambda arrays, got: got,
+        order.batch_size,
+        f"streaming: {len(source):,} samples, "
+        f"{_decoded_bytes(source) / 2**20:,.1f} MiB decoded; {threads} threads, "
+        f"{ahead} steps ahead; {source.fingerprint}",
+        stream.close,
+    )
+
+
+class _Stream:
+    """The steps under way: each a batch that threads fill, a part each."""
+
+    def __init__(
+        self,
+        source: Source,
+        order: Order,
+        flip: bool,
+        threads: int,
+        ahead: int,
+        like: Sample,
+    ) -> None:
+        self._source, self._order, self._flip = source, order, flip
+        self._threads, self._ahead, self._like = threads, ahead, like
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gan_jax-feed")
+        self._lock = threading.Lock()
+        self._steps: dict[int, list[Future[Sample]]] = {}
+
+    def get(self, step: int) -> Batch:
+        with self._lock:
+            window = range(step, step + 1 + self._ahead)
+            for old in [s for s in self._steps if s not in window]:
+                for part in self._steps.pop(old):
+                    part.cancel()
+            for s in window:
+                if s not in self._steps:
+                    self._steps[s] = self._submit(s)
+            parts = self._steps.pop(step)
+        wait(parts)
+        rows = [part.result() for part in parts]
+        batch = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return batch | {"index": self._order.indices(step).astype(np.int32)}
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _submit(self, step: int) -> list[Future[Sample]]:
+        count = min(self._threads, self._order.local_size)
+        indices = np.array_split(self._order.indices(step), count)
+        flips = np.array_split(self._order.flips(step), count)
+        return [
+            self._pool.submit(self._part, *part)
+            for part in zip(indices, flips, strict=True)
+        ]
+
+    def _part(self, indices: np.ndarray, flips: np.ndarray) -> Sample:
+        rows = read(self._source, indices, self._like)
+        if self._flip:
+            coin = flips[:, None, None, None]
+            rows["real"] = np.where(coin, rows["real"][:, :, ::-1], rows["real"])
+        return rows
+
+
+def _check(source: Source, order: Order, real: np.ndarray, flip: bool) -> None:
+    if order.n != len(source):
+        raise ValueError(
+            f"the order is over {order.n} samples and the source has {len(source)}; "
+            "give Order(len(source), …)."
+        )
+    if flip and real.ndim != 4:
+        raise ValueError(
+            f"flip=True mirrors images (n, h, w, c); the data is {real.shape}. "
+            "Give flip=False."
+        )
+
+
+def _decoded_bytes(source: Source) -> int:
+    if isinstance(source, Arrays):
+        return source.nbytes
+    return len(source) * sum(np.asarray(v).nbytes for v in source[0].values())
+
+
+def _in_memory(source: Source, threads: int) -> Arrays:
+    like = source[0]
+    blocks = np.array_split(np.arange(len(source)), -(-len(source) // 64))
+    with ThreadPoolExecutor(threads, thread_name_prefix="gan_jax-read") as pool:
+        rows = list(pool.map(lambda block: read(source, block, like), blocks))
+    return Arrays(
+        {name: np.concatenate([row[name] for row in rows]) for name in like},
+        source.fingerprint,
+        classes=getattr(source, "classes", None),
+        attribute_names=getattr(source, "attribute_names", None),
+    )
