@@ -1,0 +1,41 @@
+"""The sliced Wasserstein distance: sorted projections, compared."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+
+def sliced_wasserstein(
+    a: Float[Array, "n d"],
+    b: Float[Array, "n d"],
+    key: Key[Array, ""],
+    directions: int = 512,
+) -> Float[Array, ""]:
+    """SW2 = sqrt(E_u mean_i (sorted(a u)_i - sorted(b u)_i)^2), u uniform on a sphere.
+
+    It is 0 for equal sets only. Between two samples of one distribution of unit variance
+    it is about 2.6 / sqrt(n), so a value says little without that floor beside it.
+
+    Args:
+      a, b: two sets of equally many points (or features, or flattened images).
+      key: from which the directions are drawn.
+      directions: how many.
+
+    Returns:
+      The distance, in the points' own units.
+
+    Reference: Bonneel et al., "Sliced and Radon Wasserstein Barycenters of Measures",
+    2015; Rabin et al., "Wasserstein Barycenter and Its Application to Texture Mixing",
+    2011.
+
+    >>> import jax, jax.numpy as jnp
+    >>> a = jnp.zeros((8, 1))
+    >>> float(sliced_wasserstein(a, a + 3, jax.random.key(0)))
+    3.0
+    """
+    u = jax.random.normal(key, (a.shape[1], directions), a.dtype)
+    u = u / jnp.linalg.norm(u, axis=0, keepdims=True)
+    # Full float32: a TPU would otherwise multiply in bfloat16.
+    project = jax.vmap(lambda x: jnp.sort(jnp.dot(x, u, precision="highest"), axis=0))
+    gaps = project(a[None]) - project(b[None])
+    return jnp.sqrt(jnp.square(gaps).mean())
