@@ -1,0 +1,1 @@
+"""Experiments: each a file to read aloud, run by ``python -m experiments.<name>``."""

@@ -1,0 +1,215 @@
+"""What the image experiments share: networks, recipe, pictures and the distance.
+
+The recipe is R3GAN's where it can be had cheaply: a relativistic or non-saturating loss
+with R1 (and R2), rates and weights that fall over the run, an average of the generator.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.run import Run, Task, images, say, train
+from gan_jax import losses, penalties
+from gan_jax.data import Source
+from gan_jax.evaluate import sliced_wasserstein
+from gan_jax.gan import Gan, gan, latents
+from gan_jax.images import grid
+from gan_jax.kernel import Network, State, alternating, simultaneous
+from gan_jax.latents import normal
+from gan_jax.networks import dcgan, r3, resnet
+from gan_jax.objectives.adversarial import Gradient
+from gan_jax.optimizers import adam, cosine, exponential
+
+LOSSES = {
+    "nonsaturating": losses.nonsaturating,
+    "hinge": losses.hinge,
+    "least_squares": losses.least_squares,
+    "relativistic": losses.relativistic_pairing,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Images(Run):
+    """Options of a GAN of images."""
+
+    size: int = 64
+    """Height and width in pixels."""
+    channels: int = 3
+    network: Literal["dcgan", "resnet", "r3"] = "dcgan"
+    width: int = 64
+    """Channels of the networks' first level; the rest follows from it."""
+    latent: int = 128
+    classes: int = 0
+    """Train on the labels of so many classes; 0 for no labels."""
+    loss: Literal["nonsaturating", "hinge", "least_squares", "relativistic"] = (
+        "nonsaturating"
+    )
+    gradient: Gradient = "one_backward"
+    """How both gradients come from one loss; they are the same in all three ways."""
+    play: Literal["simultaneous", "alternating"] = "simultaneous"
+    critic_steps: int = 1
+    """Steps of D for one of G, in alternating play; a batch is shared out over them."""
+    gamma: tuple[float, float] = (2.0, 0.2)
+    """Weight of R1 at the beginning and at the end; 0 0 for none."""
+    penalise_fakes: bool = False
+    """R2 with the weight of R1, too."""
+    penalty_every: int = 1
+    """Steps between two penalties, each so many times as strong."""
+    rate_gen: tuple[float, float] = (2e-4, 5e-5)
+    """G's learning rate at the beginning and at the end."""
+    rate_disc: tuple[float, float] = (2e-4, 5e-5)
+    """D's learning rate at the beginning and at the end."""
+    b1: float = 0.0
+    b2: tuple[float, float] = (0.9, 0.99)
+    """Adam's second decay at the beginning and at the end."""
+    ema: float = 0.999
+    bfloat16: bool = False
+    """Compute in bfloat16; parameters, statistics and losses stay in float32."""
+    flip: bool = True
+    """Mirror images at random."""
+    evaluate_images: int = 1000
+    """Images on each side of the distance to the data."""
+
+
+def networks(cfg: Images, axis_name: str | None) -> tuple[Network, Network]:
+    """The generator and the discriminator."""
+    dtype = jnp.bfloat16 if cfg.bfloat16 else None
+    shared: dict[str, Any] = {"classes": cfg.classes, "dtype": dtype}
+    size = (cfg.size, cfg.channels, cfg.width)
+    if cfg.network == "r3":
+        return (
+            r3.generator(*size, **shared),
+            r3.discriminator(cfg.size, cfg.width, **shared),
+        )
+    if cfg.network == "resnet":
+        return (
+            resnet.generator(*size, axis_name=axis_name, **shared),
+            resnet.discriminator(cfg.size, cfg.width, **shared),
+        )
+    return (
+        dcgan.generator(*size, axis_name=axis_name, **shared),
+        dcgan.discriminator(cfg.size, cfg.width, axis_name=axis_name, **shared),
+    )
+
+
+def model(cfg: Images, axis_name: str | None = None) -> Gan:
+    """The GAN that ``cfg`` describes."""
+    gen, disc = networks(cfg, axis_name)
+    penalty = None
+    if cfg.gamma[0] > 0:
+        gamma = exponential(*cfg.gamma, cfg.steps)
+        penalty = penalties.r1(gamma)
+        if cfg.penalise_fakes:
+            penalty = penalties.total(penalty, penalties.r2(gamma))
+        if cfg.penalty_every > 1:
+            penalty = penalties.lazy(penalty, cfg.penalty_every)
+    b2 = cosine(*cfg.b2, cfg.steps)
+    return gan(
+        gen,
+        disc,
+        loss=LOSSES[cfg.loss](),
+        penalty=penalty,
+        gradient=cfg.gradient,
+        latent=normal(cfg.latent),
+        conditional=cfg.classes > 0,
+        optimizers={
+            "gen": adam(cosine(*cfg.rate_gen, cfg.steps), cfg.b1, b2),
+            "disc": adam(cosine(*cfg.rate_disc, cfg.steps), cfg.b1, b2),
+        },
+        play=simultaneous("gen", "disc")
+        if cfg.play == "simultaneous"
+        else alternating("disc", "gen", first=cfg.critic_steps),
+        ema=cfg.ema,
+        accumulate=cfg.accumulate,
+        axis_name=axis_name,
+    )
+
+
+def task(cfg: Images, source: Callable[[], Source]) -> Task:
+    """What `train` needs to know."""
+    return Task(
+        source=lambda: checked(cfg, source()),
+        example=lambda n: images(n, cfg.size, cfg.channels, cfg.classes > 0),
+        model=lambda axis_name: model(cfg, axis_name),
+        picture=lambda gan, state: grid(fixed_samples(cfg, gan, state), 8),
+        evaluate=lambda gan, data: distance(cfg, gan, data),
+        flip=cfg.flip,
+    )
+
+
+def checked(cfg: Images, source: Source) -> Source:
+    """The source, if it has the labels that a conditional model needs."""
+    classes = getattr(source, "classes", None) or ()
+    if cfg.classes and cfg.classes != len(classes):
+        raise ValueError(
+            f"--classes is {cfg.classes}, but the data has {len(classes)} classes; "
+            f"give --classes {len(classes)}."
+        )
+    return source
+
+
+def fixed_samples(cfg: Images, model: Gan, state: State, n: int = 64) -> np.ndarray:
+    """The same ``n`` latents' images at every step, (n, size, size, channels)."""
+    z = latents(normal(cfg.latent), jax.random.key(cfg.seed + 1), n)
+    labels = (jnp.arange(n) % cfg.classes,) if cfg.classes else ()
+    return np.asarray(jax.jit(model.sample)(state, z, *labels))
+
+
+Distance = Callable[[State], Mapping[str, float]]
+
+
+def distance(cfg: Images, model: Gan, source: Source) -> Distance:
+    """The sliced Wasserstein distance of pixels to the data, beside its floor.
+
+    The floor is the same distance between two disjoint halves of as many real images.
+    """
+    n = min(cfg.evaluate_images, len(source) // 2)
+    chosen = np.random.default_rng(0).permutation(len(source))[: 2 * n]
+    samples = [source[int(i)] for i in chosen]
+    real = jnp.stack([s["real"] for s in samples]).reshape(2 * n, -1) / 127.5 - 1
+    key, z_key = jax.random.split(jax.random.key(0))
+    floor = float(sliced_wasserstein(real[:n], real[n:], key))
+    z = latents(normal(cfg.latent), z_key, n)
+    labels = (jnp.array([s["label"] for s in samples[:n]]),) if cfg.classes else ()
+    draw = jax.jit(model.sample)
+
+    def scores(state: State) -> Mapping[str, float]:
+        parts = range(0, n, 100)
+        fake = [
+            draw(state, z[i : i + 100], *(y[i : i + 100] for y in labels))
+            for i in parts
+        ]
+        # As the real ones: whole grey levels.
+        fakes = jnp.round(jnp.concatenate(fake).reshape(n, -1) * 127.5) / 127.5
+        return {
+            "distance": float(sliced_wasserstein(real[:n], fakes, key)),
+            "distance_floor": floor,
+        }
+
+    return scores
+
+
+def run(name: str, cfg: Images, source: Callable[[], Source]) -> None:
+    """Train; then say how far the samples lie from the data."""
+    experiment = task(cfg, source)
+    result = train(name, cfg, experiment)
+    if result is None or result.interrupted:
+        return
+    trained = model(cfg)
+    data = experiment.source()
+    scores = distance(cfg, trained, data)
+    untrained = jax.jit(trained.init)(
+        jax.random.key(cfg.seed),
+        {k: jnp.asarray(v)[None] for k, v in data[0].items() if k in ("real", "label")},
+    )
+    end = scores(result.state)
+    say(
+        f"distance to the data (sliced Wasserstein of pixels, {cfg.evaluate_images:,} "
+        f"images): {end['distance']:.4f}; untrained "
+        f"{scores(untrained)['distance']:.4f}; between halves of the data "
+        f"{end['distance_floor']:.4f}"
+    )
