@@ -2,7 +2,7 @@
 
     python -m experiments.celeba                      CelebA at 64x64, from TFDS
     python -m experiments.celeba --preset celeba128   at 128x128, a residual network
-    python -m experiments.celeba --preset r3          R3GAN's network and recipe at 64x64
+    python -m experiments.celeba --preset r3          R3GAN's network and recipe, 64x64
     python -m experiments.celeba --preset demo        drawn faces, 5 minutes on 2 cores
     python -m experiments.celeba --data pictures/     one's own: a folder, zip or npz
 
@@ -22,7 +22,7 @@ class Config(image.Images):
     """Options of the face runs."""
 
     data: str = "celeb_a"
-    """A TFDS data set of images, "faces" for drawn ones, or a path: folder, zip, npz."""
+    """A TFDS data set, "faces" for drawn ones, or a path: folder, zip, npz."""
     data_dir: Path | None = None
     """Where TFDS keeps its data sets; by default its own place."""
     crop: int | None = 140
@@ -78,7 +78,7 @@ def source(cfg: Config) -> data.Source:
     if "/" in cfg.data or Path(cfg.data).suffix:
         raise FileNotFoundError(
             f"--data {cfg.data}: there is no such folder or file. Give a path to a "
-            'folder, zip, npz or npy of images, the name of a TFDS data set, or "faces".'
+            "folder, zip, npz or npy of images, the name of a TFDS data set, or faces."
         )
     return data.tfds_images(
         cfg.data,

@@ -50,8 +50,8 @@ def source(cfg: Config) -> data.Source:
         found = sorted(path.glob("train-images-idx3-ubyte*"))
         if not found:
             raise FileNotFoundError(
-                f"--data {path}: the folder holds no train-images-idx3-ubyte[.gz]. Give "
-                "a folder with the official files, or one file of images."
+                f"--data {path}: the folder holds no train-images-idx3-ubyte[.gz]. "
+                "Give a folder with the official files, or one file of images."
             )
         path = found[0]
     labels = path.with_name(path.name.replace("images-idx3", "labels-idx1"))

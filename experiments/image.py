@@ -135,7 +135,7 @@ def task(cfg: Images, source: Callable[[], Source]) -> Task:
         source=lambda: checked(cfg, source()),
         example=lambda n: images(n, cfg.size, cfg.channels, cfg.classes > 0),
         model=lambda axis_name: model(cfg, axis_name),
-        picture=lambda gan, state: grid(fixed_samples(cfg, gan, state), 8),
+        picture=lambda gan, state: picture(fixed_samples(cfg, gan, state)),
         evaluate=lambda gan, data: distance(cfg, gan, data),
         flip=cfg.flip,
     )
@@ -157,6 +157,12 @@ def fixed_samples(cfg: Images, model: Gan, state: State, n: int = 64) -> np.ndar
     z = latents(normal(cfg.latent), jax.random.key(cfg.seed + 1), n)
     labels = (jnp.arange(n) % cfg.classes,) if cfg.classes else ()
     return np.asarray(jax.jit(model.sample)(state, z, *labels))
+
+
+def picture(samples: np.ndarray) -> np.ndarray:
+    """A grid of eight columns; images below 64 pixels are enlarged to be seen."""
+    times = max(1, 64 // samples.shape[1])
+    return grid(samples.repeat(times, 1).repeat(times, 2), 8)
 
 
 Distance = Callable[[State], Mapping[str, float]]

@@ -62,7 +62,7 @@ class Run:
 Config = TypeVar("Config", bound=Run)
 
 # Where and how a run is carried out; none of it is kept with the run.
-CIRCUMSTANCES = ("directory", "distributed", "dry_run", "tensorboard")
+CIRCUMSTANCES = ("data_dir", "directory", "distributed", "dry_run", "tensorboard")
 
 
 class Task(NamedTuple):
@@ -121,7 +121,12 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
     say(f"{name}: {directory}, seed {cfg.seed}, {describe_devices()}")
     return fit(
         model,
-        feed(source, order, flip=task.flip),
+        feed(
+            source,
+            order,
+            flip=task.flip,
+            memory_limit_bytes=devices.memory_for_data(),
+        ),
         key=jax.random.key(cfg.seed),
         steps=cfg.steps,
         directory=directory,
@@ -143,7 +148,7 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
     )
 
 
-def main(run: Callable[[Any], Any], cfg: Run) -> None:
+def main(run: Callable[[Any], Any], cfg: Any) -> None:
     """Run, and turn what a user can mend into one line and a status of its own."""
     try:
         run(cfg)
@@ -197,7 +202,7 @@ def dry_run(
     for player, params in state.params.items():
         count = sum(x.size for x in jax.tree.leaves(params))
         say(f"{player}: {count:,} parameters")
-    call = parallel.compile(lambda state, arrays, got: model.step(state, got), 0)
+    call: Any = parallel.compile(lambda state, arrays, got: model.step(state, got), 0)
     if parallel.axis_name is not None:
         say("costs are those of the same step under jit; see --parallel jit")
         return

@@ -41,9 +41,9 @@ class Config(Run):
     shape: Literal["ring", "grid"] = "ring"
     loss: Literal["relativistic", "nonsaturating", "hinge"] = "relativistic"
     gradient: Gradient = "one_backward"
-    rate: tuple[float, float] = (1e-3, 1e-5)
+    rate: tuple[float, float] = (2e-3, 1e-4)
     """Learning rate at the beginning and at the end."""
-    gamma: tuple[float, float] | None = (0.1, 0.001)
+    gamma: tuple[float, float] | None = (1.0, 0.001)
     """Weight of R1 and R2 at the beginning and at the end; None for no penalty."""
     width: int = 128
     latent: int = 64
@@ -122,9 +122,10 @@ def task(cfg: Config) -> Task:
 
 def run(cfg: Config) -> None:
     """Train; then say how many modes the samples cover."""
-    result = train("toy", cfg, task(cfg))
+    experiment = task(cfg)
+    result = train("toy", cfg, experiment)
     if result is not None and not result.interrupted:
-        scores = task(cfg).evaluate(model(cfg), None)(result.state)
+        scores = experiment.evaluate(model(cfg), experiment.source())(result.state)
         print(
             f"{cfg.shape}: {scores['modes']:.0f} of {len(mixture(cfg).modes)} modes, "
             f"{scores['high_quality']:.1%} of high quality, "

@@ -10,6 +10,7 @@ several devices and how host arrays get there. There are two, from the same step
   kernel (and any BatchNorm) must be given ``axis_name="data"`` to average over it.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -103,6 +104,20 @@ def pmapped(devices: Sequence[jax.Device] | None = None) -> Parallel:
         return jax.tree.map(by_device, got)
 
     return Parallel(AXIS, len(devices), compiled, put, base.replicate)
+
+
+def memory_for_data() -> int:
+    """How many bytes of data may lie on each device: 40 % of what it has.
+
+    The rest is for the state and for what the step works on. A CPU's memory is the
+    host's, shared by all its devices.
+    """
+    limits = [(d.memory_stats() or {}).get("bytes_limit") for d in jax.local_devices()]
+    known = [limit for limit in limits if limit]
+    if known:
+        return int(0.4 * min(known))
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(0.4 * host / jax.local_device_count())
 
 
 def check_divisible(batch_size: int, devices: int) -> None:

@@ -184,7 +184,9 @@ def kernel(
 
     def step(state: State, batch: Batch) -> tuple[State, Info]:
         key = jax.random.fold_in(state.key, state.step)
-        new, seen, info = state, {}, {}
+        new = state
+        seen: Params = {}
+        info: Info = {}
         for number, movers in enumerate(play):
             share = _share(batch, number, len(play))
             keys = _sample_keys(jax.random.fold_in(key, number), share, axis_name)
@@ -350,9 +352,10 @@ def _mean_over_axis(tree: Any, axis_name: str) -> Any:
             [x for x, yes in zip(leaves, floating, strict=True) if yes], axis_name
         )
     )
-    return structure.unflatten(
-        [next(means) if yes else x for x, yes in zip(leaves, floating, strict=True)]
-    )
+    merged = [
+        next(means) if yes else x for x, yes in zip(leaves, floating, strict=True)
+    ]
+    return jax.tree.unflatten(structure, merged)
 
 
 def _concerns(name: str, movers: tuple[str, ...], play: Play) -> bool:
@@ -398,14 +401,10 @@ def _whole_or_not_at_all(
     faults = faults._replace(params={**faults.params, **both})
     flags = jnp.stack(jax.tree.leaves(faults))
     bad = jnp.any(flags)
-    kept = jax.tree.map(
-        lambda a, b: jnp.where(bad, a, b),
-        old._replace(key=None),
-        new._replace(key=None),
-    )
+    # What was not touched, the key above all, is no choice.
+    kept = jax.tree.map(lambda a, b: a if a is b else jnp.where(bad, a, b), old, new)
     state = kept._replace(
         step=new.step,
-        key=old.key,
         bad=jnp.where(bad, old.bad + 1, 0),
         skipped=old.skipped + bad,
     )

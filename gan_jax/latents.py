@@ -36,3 +36,40 @@ def sphere(size: int) -> Latent:
         return z / jnp.linalg.norm(z)
 
     return draw
+
+
+def slerp(
+    a: Float[Array, " latent"], b: Float[Array, " latent"], t: Float[Array, ""] | float
+) -> Float[Array, " latent"]:
+    """The point at ``t`` of the arc from ``a`` (t = 0) to ``b`` (t = 1).
+
+    slerp(a, b, t) = (sin((1-t)w) a + sin(tw) b) / sin(w), where w is the angle between
+    them. A straight line between two Gaussian latents leads through the middle, where
+    the prior puts next to no mass; the arc keeps the length that latents have. Where no
+    arc is singled out, between parallel or opposite vectors, the line is taken.
+
+    Args:
+      a, b: two vectors.
+      t: how far along.
+
+    Returns:
+      One vector.
+
+    Reference: Shoemake, "Animating rotation with quaternion curves", 1985; White,
+      "Sampling generative networks", 2016, arXiv:1609.04468.
+
+    >>> import jax.numpy as jnp
+    >>> slerp(jnp.array([3.0, 0.0]), jnp.array([0.0, 3.0]), 0.5).round(3).tolist()
+    [2.121, 2.121]
+    """
+    across = jnp.linalg.norm(a) * b, jnp.linalg.norm(b) * a
+    # Exact for small angles too, where the arc cosine is not (Kahan).
+    angle = 2 * jnp.arctan2(
+        jnp.linalg.norm(across[0] - across[1]), jnp.linalg.norm(across[0] + across[1])
+    )
+    sine = jnp.sin(angle)
+    curved = sine > 1e-4
+    safe = jnp.where(curved, sine, 1.0)
+    of_a = jnp.where(curved, jnp.sin((1 - t) * angle) / safe, 1 - t)
+    of_b = jnp.where(curved, jnp.sin(t * angle) / safe, t)
+    return of_a * a + of_b * b

@@ -80,9 +80,7 @@ def test_a_step_is_its_moves_by_hand(play, gradient):
 @pytest.mark.parametrize("mover", ["gen", "disc"])
 def test_who_does_not_move_does_not_change(mover):
     nets = players(norm=True)
-    game = adversarial(
-        nets["gen"], nets["disc"], loss=losses.hinge(), latent=LATENT
-    )
+    game = adversarial(nets["gen"], nets["disc"], loss=losses.hinge(), latent=LATENT)
     both = kernel(game, optimizers())
     alone = kernel(game, {mover: optimizers()[mover]}, play=((mover,),))
     state, batch = start(both)
@@ -117,9 +115,7 @@ def test_stats_are_written_once_from_real_and_fake_alike():
     move_key = jax.random.fold_in(jax.random.fold_in(state.key, 0), 0)
     keys = jax.vmap(lambda i: jax.random.fold_in(move_key, i))(jnp.arange(12))
     z = jax.vmap(lambda k: LATENT(jax.random.split(k)[0]))(keys)
-    fake, _ = nets["gen"].apply(
-        state.params["gen"], state.stats["gen"], z, train=True
-    )
+    fake, _ = nets["gen"].apply(state.params["gen"], state.stats["gen"], z, train=True)
     _, of_real = nets["disc"].apply(
         state.params["disc"], state.stats["disc"], batch["real"], train=True
     )
@@ -303,7 +299,9 @@ def test_a_game_of_three_players():
         ),
         loss,
     )
-    trained = kernel(game, {p: optax.sgd(0.5) for p in "abc"}, play=(("a", "c"), ("b",)))
+    trained = kernel(
+        game, {p: optax.sgd(0.5) for p in "abc"}, play=(("a", "c"), ("b",))
+    )
     state = trained.init(jax.random.key(0), {"real": jnp.zeros(2)})
     state, info = trained.step(state, {"real": jnp.zeros(2)})
     # a jumps to b = 2 and c to 0 at once; then b jumps to c's new place.

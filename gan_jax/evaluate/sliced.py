@@ -13,8 +13,8 @@ def sliced_wasserstein(
 ) -> Float[Array, ""]:
     """SW2 = sqrt(E_u mean_i (sorted(a u)_i - sorted(b u)_i)^2), u uniform on a sphere.
 
-    It is 0 for equal sets only. Between two samples of one distribution of unit variance
-    it is about 2.6 / sqrt(n), so a value says little without that floor beside it.
+    It is 0 for equal sets only. Between two samples of one distribution it is not 0
+    but falls as 1 / sqrt(n), so a value says little without that floor beside it.
 
     Args:
       a, b: two sets of equally many points (or features, or flattened images).

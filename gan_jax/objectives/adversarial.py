@@ -27,6 +27,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats, mean_of
 from gan_jax.latents import Latent
@@ -215,12 +216,13 @@ def _inputs(batch: Batch, conditional: bool) -> tuple[Array, tuple[Array, ...]]:
     return as_float(batch["real"]), (batch["label"],) if conditional else ()
 
 
-def as_float(real: Array) -> Array:
+def as_float(real: ArrayLike) -> Array:
     """Samples as networks see them: uint8 images as x / 127.5 - 1, floats unchanged.
 
     Raises:
       ValueError: for another dtype.
     """
+    real = jnp.asarray(real)
     if real.dtype == jnp.uint8:
         return real.astype(jnp.float32) / 127.5 - 1
     if jnp.issubdtype(real.dtype, jnp.floating):
@@ -275,14 +277,12 @@ def _check_per_sample(disc: Network, real: Array, labels: tuple[Array, ...]) -> 
         labels = tuple(jnp.zeros(3, label.dtype) for label in labels)
         params, stats = disc.init(keys[1], x, *labels)
         leaves, structure = jax.tree.flatten(params)
-        params = structure.unflatten(
-            [
-                leaf + jax.random.normal(key, leaf.shape, leaf.dtype) / 10
-                for leaf, key in zip(
-                    leaves, jax.random.split(keys[2], len(leaves)), strict=True
-                )
-            ]
-        )
+        noise_keys = jax.random.split(keys[2], len(leaves))
+        noisy = [
+            leaf + jax.random.normal(key, leaf.shape, leaf.dtype) / 10
+            for leaf, key in zip(leaves, noise_keys, strict=True)
+        ]
+        params = jax.tree.unflatten(structure, noisy)
         slopes = jax.grad(
             lambda x: disc.apply(params, stats, x, *labels, train=True)[0][0].sum()
         )(x)
