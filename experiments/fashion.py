@@ -27,10 +27,9 @@ class Config(image.Images):
     latent: int = 64
     batch_size: int = 64
     steps: int = 10_000
-    gamma: tuple[float, float] = (1.0, 0.1)
+    gamma: tuple[float, float] = (4.0, 1.0)
     rate_gen: tuple[float, float] = (1e-3, 1e-4)
     rate_disc: tuple[float, float] = (1e-3, 1e-4)
-    b2: tuple[float, float] = (0.99, 0.99)
     log_every: int = 200
     sample_every: int = 2_000
     checkpoint_every: int = 1_000

@@ -59,7 +59,8 @@ def slerp(
       "Sampling generative networks", 2016, arXiv:1609.04468.
 
     >>> import jax.numpy as jnp
-    >>> slerp(jnp.array([3.0, 0.0]), jnp.array([0.0, 3.0]), 0.5).round(3).tolist()
+    >>> middle = slerp(jnp.array([3.0, 0.0]), jnp.array([0.0, 3.0]), 0.5)
+    >>> [round(x, 3) for x in middle.tolist()]
     [2.121, 2.121]
     """
     across = jnp.linalg.norm(a) * b, jnp.linalg.norm(b) * a

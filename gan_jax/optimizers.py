@@ -37,7 +37,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
     1.5
     """
 
-    def value(step: Array) -> Array:
+    def value(step: Array | int) -> Array:
         share = jnp.clip(step / steps, 0.0, 1.0)
         return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
 
@@ -51,7 +51,7 @@ def exponential(start: float, end: float, steps: int) -> Schedule:
     0.1
     """
 
-    def value(step: Array) -> Array:
+    def value(step: Array | int) -> Array:
         share = jnp.clip(step / steps, 0.0, 1.0)
         return start * (end / start) ** share
 

@@ -72,7 +72,7 @@ def points(n: int = 6, seed: int = 1) -> dict[str, jax.Array]:
 
 
 def largest_gap(a, b) -> float:
-    """The largest difference between two pytrees, relative to the larger tree's norm."""
+    """The largest difference between two pytrees, relative to the largest number."""
     pairs = list(zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
     scale = max(float(jnp.abs(x).max()) for x, _ in pairs)
     return max(float(jnp.abs(x - y).max()) for x, y in pairs) / max(scale, 1e-30)

@@ -21,7 +21,9 @@ def model(axis_name=None, **changes):
         "penalty": penalty,
         # A relativistic loss has no gradient for D's last bias: a large epsilon keeps
         # Adam from blowing rounding up to a full step there.
-        "optimizers": {player: optax.adam(1e-2, eps=1e-3) for player in ("gen", "disc")},
+        "optimizers": {
+            player: optax.adam(1e-2, eps=1e-3) for player in ("gen", "disc")
+        },
         "play": alternating("disc", "gen"),
     } | changes
     return gan(nets["gen"], nets["disc"], latent=LATENT, axis_name=axis_name, **options)

@@ -2,7 +2,7 @@
 
 The data is the point 0, the generator the point theta, the discriminator the slope
 psi. Distances from the equilibrium (0, 0) are those of the literature and of a plain
-loop written without this package; they test moves, signs, penalty and optimizer at once.
+loop written without this package. They test moves, signs, penalty and optimizer alike.
 """
 
 import jax

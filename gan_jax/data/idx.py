@@ -34,7 +34,7 @@ def idx_images(
         not as many as the images.
     """
     file = Path(images)
-    arrays = {"real": read_idx(file, 3)[..., None]}
+    arrays, classes = {"real": read_idx(file, 3)[..., None]}, None
     beside = file.with_name(
         file.name.replace("images", "labels").replace("idx3", "idx1")
     )
@@ -46,7 +46,8 @@ def idx_images(
                 f"{found}: {len(arrays['label'])} labels for {len(arrays['real'])} "
                 f"images in {file.name}; give the two files of one split."
             )
-    return Arrays(arrays, f"idx sha256={content_digest(arrays)}")
+        classes = tuple(str(i) for i in range(arrays["label"].max(initial=-1) + 1))
+    return Arrays(arrays, f"idx sha256={content_digest(arrays)}", classes=classes)
 
 
 def read_idx(path: str | os.PathLike[str], ndim: int) -> UInt8[np.ndarray, "..."]:

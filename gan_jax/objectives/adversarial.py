@@ -253,8 +253,9 @@ def _info(
 def _check_fakes(
     gen: Network, made: Any, z: Array, real: Array, labels: tuple[Array, ...]
 ) -> None:
+    # Not in training mode: no mapped axis to average over is known here.
     fake, _ = jax.eval_shape(
-        lambda params, stats: gen.apply(params, stats, z, *labels, train=True), *made
+        lambda params, stats: gen.apply(params, stats, z, *labels, train=False), *made
     )
     if fake.shape != real.shape:
         raise ValueError(

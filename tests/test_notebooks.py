@@ -1,0 +1,37 @@
+"""The notebooks run from top to bottom, and end with the number that they promise."""
+
+from pathlib import Path
+
+import jupytext
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def sources(notebook) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.py")), ids=lambda p: p.stem)
+def test_both_forms_of_a_notebook_are_equal(path):
+    written = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert sources(jupytext.read(path)) == sources(written), (
+        f"write it anew: jupytext --to ipynb notebooks/{path.name}"
+    )
+    assert not any(cell.get("outputs") for cell in written.cells)
+
+
+def test_single_loss_learns_the_ring():
+    notebook = jupytext.read(NOTEBOOKS / "01_single_loss.py")
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    last = notebook.cells[-1].outputs[-1]
+    assert last["data"]["text/plain"] == "8"
+    pictures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert len(pictures) == 2
