@@ -30,6 +30,8 @@ class Config(image.Images):
     gamma: tuple[float, float] = (4.0, 1.0)
     rate_gen: tuple[float, float] = (1e-3, 1e-4)
     rate_disc: tuple[float, float] = (1e-3, 1e-4)
+    flip: bool = False
+    """Not by default: all shoes of the data point to the left."""
     log_every: int = 200
     sample_every: int = 2_000
     checkpoint_every: int = 1_000

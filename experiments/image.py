@@ -5,6 +5,7 @@ with R1 (and R2), rates and weights that fall over the run, an average of the ge
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.run import Run, Task, images, say, train
-from gan_jax import losses, penalties
+from gan_jax import devices, losses, penalties
 from gan_jax.data import Source
 from gan_jax.evaluate import sliced_wasserstein
 from gan_jax.gan import Gan, gan, latents
@@ -131,12 +132,13 @@ def model(cfg: Images, axis_name: str | None = None) -> Gan:
 
 def task(cfg: Images, source: Callable[[], Source]) -> Task:
     """What `train` needs to know."""
+    evaluate: Any = functools.cache(lambda gan, data: distance(cfg, gan, data))
     return Task(
-        source=lambda: checked(cfg, source()),
+        source=functools.cache(lambda: checked(cfg, source())),
         example=lambda n: images(n, cfg.size, cfg.channels, cfg.classes > 0),
-        model=lambda axis_name: model(cfg, axis_name),
+        model=functools.cache(lambda axis_name: model(cfg, axis_name)),
         picture=lambda gan, state: picture(fixed_samples(cfg, gan, state)),
-        evaluate=lambda gan, data: distance(cfg, gan, data),
+        evaluate=evaluate,
         flip=cfg.flip,
     )
 
@@ -176,11 +178,12 @@ def distance(cfg: Images, model: Gan, source: Source) -> Distance:
     n = min(cfg.evaluate_images, len(source) // 2)
     chosen = np.random.default_rng(0).permutation(len(source))[: 2 * n]
     samples = [source[int(i)] for i in chosen]
-    real = jnp.stack([s["real"] for s in samples]).reshape(2 * n, -1) / 127.5 - 1
+    pixels = np.stack([s["real"] for s in samples]).reshape(2 * n, -1)
+    real = jnp.asarray(pixels) / 127.5 - 1
     key, z_key = jax.random.split(jax.random.key(0))
     floor = float(sliced_wasserstein(real[:n], real[n:], key))
     z = latents(normal(cfg.latent), z_key, n)
-    labels = (jnp.array([s["label"] for s in samples[:n]]),) if cfg.classes else ()
+    labels = (np.stack([s["label"] for s in samples[:n]]),) if cfg.classes else ()
     draw = jax.jit(model.sample)
 
     def scores(state: State) -> Mapping[str, float]:
@@ -205,9 +208,9 @@ def run(name: str, cfg: Images, source: Callable[[], Source]) -> None:
     result = train(name, cfg, experiment)
     if result is None or result.interrupted:
         return
-    trained = model(cfg)
+    trained = experiment.model(devices.AXIS if cfg.parallel == "pmap" else None)
     data = experiment.source()
-    scores = distance(cfg, trained, data)
+    scores = experiment.evaluate(trained, data)
     untrained = jax.jit(trained.init)(
         jax.random.key(cfg.seed),
         {k: jnp.asarray(v)[None] for k, v in data[0].items() if k in ("real", "label")},

@@ -148,7 +148,8 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
         stop_after_bad=cfg.stop_after_bad,
         config=plain(name, cfg) | {"source": source.fingerprint},
         # The schedules stretch over all steps, so their number is not free to change.
-        may_change=[field for field in MAY_CHANGE if field != "steps"],
+        # What counts of the data is its content, which is "source", not its place.
+        may_change=[field for field in MAY_CHANGE if field != "steps"] + ["data"],
         tensorboard=cfg.tensorboard,
     )
 

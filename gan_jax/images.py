@@ -203,7 +203,9 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Series]]:
             if name.endswith(ending):
                 groups.setdefault(ending, []).append(name)
         if name.startswith("eval/"):
-            groups.setdefault(name.removeprefix("eval/"), []).append(name)
+            # A measure and its floor share a plot.
+            title = name.removeprefix("eval/").removesuffix("_floor")
+            groups.setdefault(title, []).append(name)
     plots = []
     for title, members in groups.items():
         series: Series = {}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 
 from gan_jax import losses
+from gan_jax.kernel import Network
 from gan_jax.objectives import adversarial
 from tests.games import (
     GRADIENTS,
@@ -56,7 +57,7 @@ def two_losses(nets, loss, penalty, params, stats, batch, keys, step):
 
 
 def both_ways(loss, penalty, gradient, *, norm=False, step=2, shift=0.0):
-    """The gradients of the merged loss and of the two losses, in float64."""
+    """Gradients of the merged loss (both moving, each alone) and of the two losses."""
     nets, batch = players(norm=norm), points()
     game = adversarial(
         nets["gen"],
@@ -70,11 +71,20 @@ def both_ways(loss, penalty, gradient, *, norm=False, step=2, shift=0.0):
     params["disc"][-1]["b"] += shift
     keys = jax.random.split(jax.random.key(2), 6)
     step = jnp.asarray(step)
-    merged, (_, info) = jax.grad(game.loss, has_aux=True)(
-        params, stats, batch, keys, step
-    )
+
+    def grad_for(movers):
+        """As the kernel takes it in a move of these players."""
+
+        def value(moving):
+            return game.loss({**params, **moving}, stats, batch, keys, step)
+
+        moving = {player: params[player] for player in movers}
+        return jax.grad(value, has_aux=True)(moving)[0]
+
+    merged = grad_for(["gen", "disc"])
+    alone = grad_for(["gen"]) | grad_for(["disc"])
     apart = two_losses(nets, loss, penalty, params, stats, batch, keys, step)
-    return merged, apart, info
+    return merged, apart, alone
 
 
 @pytest.mark.parametrize(
@@ -82,10 +92,12 @@ def both_ways(loss, penalty, gradient, *, norm=False, step=2, shift=0.0):
     list(itertools.product(LOSSES, PENALTIES, GRADIENTS)),
 )
 def test_each_player_gets_its_own_gradient(loss, penalty, gradient):
+    """Whether both move at once or each in a move of its own: so for every play."""
     with jax.enable_x64():
-        merged, apart, _ = both_ways(LOSSES[loss], PENALTIES[penalty], gradient)
-        assert largest_gap(merged["gen"], apart["gen"]) < EXACT
-        assert largest_gap(merged["disc"], apart["disc"]) < EXACT
+        merged, apart, alone = both_ways(LOSSES[loss], PENALTIES[penalty], gradient)
+        for player in ("gen", "disc"):
+            assert largest_gap(merged[player], apart[player]) < EXACT
+            assert largest_gap(alone[player], apart[player]) < EXACT
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,28 @@ def test_one_backward_refuses_a_discriminator_that_couples_samples():
         game.init(jax.random.key(0), points())
     with pytest.raises(ValueError, match="depends on another sample"):
         jax.jit(game.init)(jax.random.key(0), points())  # traced, and still checked
+
+
+def test_one_backward_sees_a_coupling_behind_a_weight_that_begins_at_zero():
+    nets = players()
+
+    def init(key, x):
+        params, stats = nets["disc"].init(key, x)
+        return {"own": params, "others": jnp.zeros(())}, stats
+
+    def apply(params, stats, x, train):
+        logits, stats = nets["disc"].apply(params["own"], stats, x, train=train)
+        return logits + params["others"] * logits.mean(), stats
+
+    game = adversarial(
+        nets["gen"],
+        Network(init, apply),
+        loss=losses.nonsaturating(),
+        latent=LATENT,
+        gradient="one_backward",
+    )
+    with pytest.raises(ValueError, match="depends on another sample"):
+        game.init(jax.random.key(0), points())
 
 
 def test_one_backward_would_be_wrong_for_a_discriminator_that_couples_samples():
