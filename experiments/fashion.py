@@ -48,16 +48,14 @@ def source(cfg: Config) -> data.Source:
     """The images, and their labels if there are any."""
     path = cfg.data
     if path.is_dir():
-        found = sorted(path.glob("train-images-idx3-ubyte*"))
+        found = sorted(path.glob("train-images[-.]idx3-ubyte*"))
         if not found:
             raise FileNotFoundError(
                 f"--data {path}: the folder holds no train-images-idx3-ubyte[.gz]. "
                 "Give a folder with the official files, or one file of images."
             )
         path = found[0]
-    labels = path.with_name(path.name.replace("images-idx3", "labels-idx1"))
-    idx = data.idx_images(path, labels if labels.exists() else None)
-    return data.Resized(idx, cfg.size, channels=cfg.channels)
+    return data.Resized(data.idx_images(path), cfg.size, channels=cfg.channels)
 
 
 def run(cfg: Config) -> None:

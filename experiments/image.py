@@ -99,16 +99,18 @@ def networks(cfg: Images, axis_name: str | None) -> tuple[Network, Network]:
 
 def model(cfg: Images, axis_name: str | None = None) -> Gan:
     """The GAN that ``cfg`` describes."""
+    check(cfg)
     gen, disc = networks(cfg, axis_name)
     penalty = None
-    if cfg.gamma[0] > 0:
+    if any(cfg.gamma):
         gamma = exponential(*cfg.gamma, cfg.steps)
         penalty = penalties.r1(gamma)
         if cfg.penalise_fakes:
             penalty = penalties.total(penalty, penalties.r2(gamma))
         if cfg.penalty_every > 1:
             penalty = penalties.lazy(penalty, cfg.penalty_every)
-    b2 = cosine(*cfg.b2, cfg.steps)
+    # An optimizer counts the moves of its own player.
+    disc_moves = cfg.steps * cfg.critic_steps
     return gan(
         gen,
         disc,
@@ -118,8 +120,11 @@ def model(cfg: Images, axis_name: str | None = None) -> Gan:
         latent=normal(cfg.latent),
         conditional=cfg.classes > 0,
         optimizers={
-            "gen": adam(cosine(*cfg.rate_gen, cfg.steps), cfg.b1, b2),
-            "disc": adam(cosine(*cfg.rate_disc, cfg.steps), cfg.b1, b2),
+            player: adam(cosine(*rate, moves), cfg.b1, cosine(*cfg.b2, moves))
+            for player, rate, moves in (
+                ("gen", cfg.rate_gen, cfg.steps),
+                ("disc", cfg.rate_disc, disc_moves),
+            )
         },
         play=simultaneous("gen", "disc")
         if cfg.play == "simultaneous"
@@ -128,6 +133,19 @@ def model(cfg: Images, axis_name: str | None = None) -> Gan:
         accumulate=cfg.accumulate,
         axis_name=axis_name,
     )
+
+
+def check(cfg: Images) -> None:
+    """Refuse options that contradict each other, before any work is done."""
+    if cfg.critic_steps != 1 and cfg.play != "alternating":
+        raise ValueError(
+            f"--critic-steps {cfg.critic_steps} wants --play alternating: players who "
+            "move at once move equally often."
+        )
+    for name in ("critic_steps", "penalty_every", "evaluate_images"):
+        if getattr(cfg, name) < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is {getattr(cfg, name)}; give at least 1.")
 
 
 def task(cfg: Images, source: Callable[[], Source]) -> Task:
@@ -192,8 +210,9 @@ def distance(cfg: Images, model: Gan, source: Source) -> Distance:
             draw(state, z[i : i + 100], *(y[i : i + 100] for y in labels))
             for i in parts
         ]
-        # As the real ones: whole grey levels.
-        fakes = jnp.round(jnp.concatenate(fake).reshape(n, -1) * 127.5) / 127.5
+        # As the real ones: the 256 levels that a file can hold.
+        fakes = jnp.clip(jnp.concatenate(fake).reshape(n, -1), -1, 1)
+        fakes = jnp.round((fakes + 1) * 127.5) / 127.5 - 1
         return {
             "distance": float(sliced_wasserstein(real[:n], fakes, key)),
             "distance_floor": floor,
@@ -216,9 +235,9 @@ def run(name: str, cfg: Images, source: Callable[[], Source]) -> None:
         {k: jnp.asarray(v)[None] for k, v in data[0].items() if k in ("real", "label")},
     )
     end = scores(result.state)
+    n = min(cfg.evaluate_images, len(data) // 2)
     say(
-        f"distance to the data (sliced Wasserstein of pixels, {cfg.evaluate_images:,} "
-        f"images): {end['distance']:.4f}; untrained "
-        f"{scores(untrained)['distance']:.4f}; between halves of the data "
-        f"{end['distance_floor']:.4f}"
+        f"distance to the data (sliced Wasserstein of pixels, {n:,} images): "
+        f"{end['distance']:.4f}; untrained {scores(untrained)['distance']:.4f}; "
+        f"between halves of the data {end['distance_floor']:.4f}"
     )

@@ -105,6 +105,10 @@ def command(
 
 def train(name: str, cfg: Run, task: Task) -> Result | None:
     """Train as ``cfg`` says, in the one way that all experiments share."""
+    if not 0 <= cfg.seed < 2**32:
+        raise ValueError(f"--seed is {cfg.seed}; give a number from 0 to 2^32 - 1.")
+    if cfg.steps_per_call < 1:
+        raise ValueError(f"--steps-per-call is {cfg.steps_per_call}; give at least 1.")
     initialize(cfg.distributed)
     parallel = devices.pmapped() if cfg.parallel == "pmap" else devices.sharded()
     devices.check_divisible(cfg.batch_size, parallel.devices)
@@ -139,8 +143,9 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
         sample_every=cfg.sample_every,
         checkpoint_every=cfg.checkpoint_every,
         # None: the first multiple of a call that is not before the end.
-        evaluate_every=cfg.evaluate_every
-        or -(-cfg.steps // cfg.steps_per_call) * cfg.steps_per_call,
+        evaluate_every=-(-cfg.steps // cfg.steps_per_call) * cfg.steps_per_call
+        if cfg.evaluate_every is None
+        else cfg.evaluate_every,
         sample=lambda state: task.picture(model, state),
         evaluate=task.evaluate(model, source),
         keep_last=cfg.keep_last,
@@ -160,7 +165,7 @@ def main(run: Callable[[Any], Any], cfg: Any) -> None:
         run(cfg)
     except Diverged as error:
         sys.exit(f"diverged: {error}")
-    except (ValueError, OSError) as error:
+    except (ImportError, OSError, ValueError) as error:
         if os.environ.get("GAN_JAX_TRACEBACK"):
             raise
         sys.exit(f"error: {error}\n(GAN_JAX_TRACEBACK=1 shows where.)")
@@ -192,6 +197,11 @@ def initialize(distributed: str) -> None:
     if distributed == "no" or jax.distributed.is_initialized():
         return
     if "JAX_COORDINATOR_ADDRESS" in env:
+        if missing := {"JAX_NUM_PROCESSES", "JAX_PROCESS_ID"} - set(env):
+            raise ValueError(
+                f"JAX_COORDINATOR_ADDRESS is set, but not {' and '.join(missing)}. Set "
+                "all three for each process, or none."
+            )
         jax.distributed.initialize(
             env["JAX_COORDINATOR_ADDRESS"],
             int(env["JAX_NUM_PROCESSES"]),

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.run import Run, Task, command, main, train
+from experiments.run import Run, Task, command, main, say, train
 from gan_jax import data, images, losses, penalties
 from gan_jax.gan import Gan, gan, latents
 from gan_jax.kernel import State
@@ -58,7 +58,7 @@ class Config(Run):
 
 PRESETS = {
     "ring": Config(),
-    "grid": Config(shape="grid"),
+    "grid": Config(shape="grid", gamma=(0.3, 0.001), latent=4, steps=24_000),
     "plain": Config(loss="nonsaturating", gamma=None),
 }
 
@@ -126,7 +126,7 @@ def run(cfg: Config) -> None:
     result = train("toy", cfg, experiment)
     if result is not None and not result.interrupted:
         scores = experiment.evaluate(model(cfg), experiment.source())(result.state)
-        print(
+        say(
             f"{cfg.shape}: {scores['modes']:.0f} of {len(mixture(cfg).modes)} modes, "
             f"{scores['high_quality']:.1%} of high quality, "
             f"reverse KL {scores['reverse_kl']:.4f} (2,500 samples of the average)"

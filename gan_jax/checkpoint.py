@@ -136,7 +136,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         Raises:
           ValueError: if ``like`` has another structure than what was saved.
           FileNotFoundError: if there is no checkpoint.
-          RuntimeError: if there were some but none of them is whole. To start anew is
+          OSError: if there were some but none of them is whole. To start anew is
             for the caller to decide, in another directory.
         """
         self.wait()
@@ -253,7 +253,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             return step, arrays
         if not steps and not self._aside():
             raise FileNotFoundError(f"there is no checkpoint in {self.directory}")
-        raise RuntimeError(
+        raise OSError(
             f"no checkpoint in {self.directory} can be read; those that failed are in "
             f"{self.directory / BAD}. Move one back if you can mend it, or start anew "
             "in another directory."

@@ -48,6 +48,8 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     decides what is split.
     """
     devices = jax.devices() if devices is None else list(devices)
+    # By process, so that a process's part of the global batch lies on its own devices.
+    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 

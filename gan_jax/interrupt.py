@@ -7,7 +7,8 @@ handlers are back in place.
 
 Where `jax.distributed` runs, all processes must stop at one and the same call. JAX
 listens for SIGTERM itself then and agrees with the other processes on the call; a
-handler of Python's set after its own would silence it, so none is set.
+handler of Python's set after its own would silence it, so none is set. Ctrl-C is taken
+where there is one process only; several are stopped by SIGTERM.
 """
 
 import signal
@@ -37,8 +38,8 @@ class Interrupt:
 
     def __enter__(self) -> "Interrupt":
         main = threading.current_thread() is threading.main_thread()
-        if main and not jax.distributed.is_initialized():
-            for number in SIGNALS:
+        if main:
+            for number in _ours():
                 # None: a handler that is not Python's, which we could not put back.
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self._former[number] = signal.signal(number, self._note)
@@ -54,7 +55,8 @@ class Interrupt:
         if jax.distributed.is_initialized():
             from jax.experimental import multihost_utils
 
-            return multihost_utils.reached_preemption_sync_point(call)
+            if multihost_utils.reached_preemption_sync_point(call):
+                return True
         return self.signal is not None
 
     def __exit__(
@@ -73,3 +75,10 @@ class Interrupt:
         for number, handler in self._former.items():
             signal.signal(number, handler)
         self._former = {}
+
+
+def _ours() -> tuple[signal.Signals, ...]:
+    """The signals to take: what JAX does not take, and what no peer waits for."""
+    if not jax.distributed.is_initialized():
+        return SIGNALS
+    return (signal.SIGINT,) if jax.process_count() == 1 else ()

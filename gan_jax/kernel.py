@@ -151,7 +151,9 @@ def kernel(
         ``average = d * average + (1 - d) * params``: a number, which is warmed up as
         ``min(d, (1 + step) / (10 + step))``, or a schedule, taken as it is.
       accumulate: split each move's share into this many parts, one after the other in
-        memory, and average their gradients, stats and infos.
+        memory, and average their gradients, stats and infos. That is the whole batch's
+        gradient up to rounding, unless a network or a loss couples samples (BatchNorm,
+        relativistic averages): it then sees parts.
       axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which
         gradients, stats and infos are averaged. Under `jit` with sharded arrays leave
         it away: there the program is written for the global batch.
@@ -185,13 +187,13 @@ def kernel(
     def step(state: State, batch: Batch) -> tuple[State, Info]:
         key = jax.random.fold_in(state.key, state.step)
         new = state
-        seen: Params = {}
+        faulty: Params = {}
         info: Info = {}
         for number, movers in enumerate(play):
             share = _share(batch, number, len(play))
             keys = _sample_keys(jax.random.fold_in(key, number), share, axis_name)
             new, grads, move_info = move(new, share, keys, movers)
-            seen |= grads
+            faulty |= _faulty(grads, faulty)
             info |= {k: v for k, v in move_info.items() if _concerns(k, movers, play)}
         averages = {
             player: optax.incremental_update(
@@ -200,7 +202,7 @@ def kernel(
             for player, decay in ema.items()
         }
         new = new._replace(step=state.step + 1, ema=averages)
-        return _whole_or_not_at_all(state, new, seen, info)
+        return _whole_or_not_at_all(state, new, faulty, info)
 
     def move(
         state: State, batch: Batch, keys: Array, movers: tuple[str, ...]
@@ -218,7 +220,7 @@ def kernel(
             grads, (stats, info) = jax.grad(loss, has_aux=True)(moving)
             return grads, stats, info
 
-        grads, stats, info = _averaged_parts(part, batch, keys, accumulate)
+        grads, stats, info = _averaged_parts(part, batch, keys, accumulate, axis_name)
         if axis_name is not None:
             grads, stats, info = _mean_over_axis((grads, stats, info), axis_name)
         params, opt = dict(state.params), dict(state.opt)
@@ -319,7 +321,11 @@ def _sample_keys(key: Array, batch: Batch, axis_name: str | None) -> Array:
 
 
 def _averaged_parts(
-    part: Callable[[Batch, Array], Any], batch: Batch, keys: Array, parts: int
+    part: Callable[[Batch, Array], Any],
+    batch: Batch,
+    keys: Array,
+    parts: int,
+    axis_name: str | None,
 ) -> Any:
     """The mean of ``part`` over ``parts`` shares of the batch, by one scan."""
     if parts == 1:
@@ -330,13 +336,19 @@ def _averaged_parts(
     def add(total: Any, share: Any) -> tuple[Any, None]:
         out = part(share["batch"], share["keys"])
         return jax.tree.map(
-            lambda a, b: a + b if jnp.issubdtype(b.dtype, jnp.floating) else b,
+            lambda a, b: (
+                a + b
+                if jnp.issubdtype(b.dtype, jnp.floating)
+                else jnp.where(True, b, a)
+            ),
             total,
             out,
         ), None
 
     like = jax.eval_shape(part, shares[0]["batch"], shares[0]["keys"])
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    if axis_name is not None:
+        zeros = jax.lax.pcast(zeros, axis_name, to="varying")
     total, _ = jax.lax.scan(add, zeros, stacked)
     return jax.tree.map(
         lambda x: x / parts if jnp.issubdtype(x.dtype, jnp.floating) else x, total
@@ -378,8 +390,19 @@ def _decay(decay: float | Schedule, step: Array) -> Array:
     return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
+def _faulty(grads: Params, before: Params) -> Params:
+    """Which gradients are not finite, here or in a move before, leaf by leaf."""
+    now = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), grads)
+    return {
+        player: jax.tree.map(jnp.logical_or, before[player], flags)
+        if player in before
+        else flags
+        for player, flags in now.items()
+    }
+
+
 def _whole_or_not_at_all(
-    old: State, new: State, grads: Params, info: Info
+    old: State, new: State, faulty: Params, info: Info
 ) -> tuple[State, Info]:
     """Keep ``old``'s arrays if ``new`` or its gradients hold a number gone bad.
 
@@ -394,10 +417,7 @@ def _whole_or_not_at_all(
         return jnp.any(jnp.isfinite(old) & ~jnp.isfinite(new))
 
     faults = jax.tree.map(went_bad, old, new)
-    of_grads = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), grads)
-    both = jax.tree.map(
-        jnp.logical_or, {p: faults.params[p] for p in of_grads}, of_grads
-    )
+    both = jax.tree.map(jnp.logical_or, {p: faults.params[p] for p in faulty}, faulty)
     faults = faults._replace(params={**faults.params, **both})
     flags = jnp.stack(jax.tree.leaves(faults))
     bad = jnp.any(flags)

@@ -24,6 +24,9 @@ def adam(
     Reference: Kingma and Ba, "Adam", 2014, arXiv:1412.6980; b1 = 0.5 from Radford et
     al., "DCGAN", 2015, arXiv:1511.06434.
     """
+    # As schedules, also where they are constant: a number would become part of the
+    # optimizer's state, and a run that is taken up again would keep its old one.
+    rate, b2 = (x if callable(x) else optax.constant_schedule(x) for x in (rate, b2))
     scheduled = optax.inject_hyperparams(
         optax.adam, static_args=("b1", "eps", "eps_root", "mu_dtype", "nesterov")
     )
@@ -50,6 +53,12 @@ def exponential(start: float, end: float, steps: int) -> Schedule:
     >>> round(float(exponential(1.0, 0.01, 10)(5)), 6)
     0.1
     """
+
+    if start <= 0 or end <= 0:
+        raise ValueError(
+            f"an exponential schedule from {start} to {end} is not possible: equal "
+            "factors lead to and from positive numbers only. Give two of them."
+        )
 
     def value(step: Array | int) -> Array:
         share = jnp.clip(step / steps, 0.0, 1.0)

@@ -180,10 +180,13 @@ def lazy(penalty: Penalty, every: int) -> Penalty:
     def seldom(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
+        def due() -> Scalar:
+            return every * penalty(disc, real, fake, keys, step)
+
+        # A zero of the data's kind: under `jax.shard_map` it must vary over devices.
+        dtype = jax.eval_shape(due).dtype
         return jax.lax.cond(
-            step % every == 0,
-            lambda: every * penalty(disc, real, fake, keys, step),
-            lambda: jnp.zeros(()),
+            step % every == 0, due, lambda: real[:0].sum().astype(dtype)
         )
 
     return seldom

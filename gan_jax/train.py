@@ -106,7 +106,8 @@ def fit(
         networks. What happens every so many steps must do so at multiples of k.
       log_every: steps between two lines of the log; a line holds means over them.
       sample_every, checkpoint_every, evaluate_every: steps between two such events;
-        None for never. They happen at the last step, too.
+        None for never, but that a run with a directory is saved when it ends. All
+        others happen at the last step, too.
       sample: state -> picture, (h, w, 3) uint8, as `images.grid` makes it.
       evaluate: state -> numbers, logged as ``eval/<name>``.
       keep_last, keep_every: which checkpoints stay, see `Checkpoints`.

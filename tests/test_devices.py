@@ -61,6 +61,34 @@ def test_devices_change_nothing(how, count, one_device):
         np.testing.assert_allclose(info[name], value, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("how", ["pmap", "shard_map"])
+def test_lazy_penalties_parts_and_one_backward_under_a_mapped_axis(how):
+    options = {
+        "penalty": penalties.lazy(penalties.r1(), every=2),
+        "accumulate": 2,
+        "gradient": "one_backward",
+        "loss": losses.relativistic_pairing(),
+    }
+    reference, _ = trained(
+        devices.sharded(devices.data_mesh(jax.devices()[:1])), **options
+    )
+    if how == "pmap":
+        state, _ = trained(devices.pmapped(jax.devices()[:4]), **options)
+    else:
+        built, batch = model("data", **options), points(32)
+        state = built.init(jax.random.key(0), batch)
+        specs = (PartitionSpec(), PartitionSpec("data"))
+        mesh = devices.data_mesh(jax.devices()[:4])
+        step = jax.jit(
+            jax.shard_map(
+                built.step, mesh=mesh, in_specs=specs, out_specs=PartitionSpec()
+            )
+        )
+        for _ in range(4):
+            state, _ = step(state, batch)
+    assert largest_gap(state.params, reference.params) < 1e-5
+
+
 @pytest.mark.parametrize("checked", [True, False])
 def test_the_step_runs_under_shard_map(checked, one_device):
     mesh = devices.data_mesh(jax.devices()[:4])

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import re
 import runpy
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -276,3 +278,53 @@ def test_what_cannot_be_is_refused(
         call(monkeypatch, "celeba", *small, *options)
     assert ended.value.code not in (0, None)
     assert wanted in f"{ended.value.code}{''.join(capsys.readouterr())}"
+
+
+def test_both_players_schedules_end_together_when_one_moves_more_often():
+    cfg = digits.Config(
+        width=4,
+        latent=4,
+        steps=3,
+        play="alternating",
+        critic_steps=2,
+        gradient="merged",
+        rate_gen=(1e-3, 1e-4),
+        rate_disc=(1e-3, 1e-4),
+    )
+    model = image.model(cfg)
+    batch = {"real": jnp.zeros((6, 16, 16, 1), jnp.uint8)}
+    state = jax.jit(model.init)(jax.random.key(0), batch)
+    step = jax.jit(model.step)
+    for number in range(3):
+        state, info = step(state, batch)
+        # D's rate is that of its second move in the step, G's that of its only one.
+        share = {"gen": number / 3, "disc": (2 * number + 1) / 6}
+        for player, x in share.items():
+            wanted = 1e-4 + 9e-4 * (1 + np.cos(np.pi * x)) / 2
+            assert float(info[f"{player}/learning_rate"]) == pytest.approx(
+                wanted, rel=1e-5
+            )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critic_steps": 5}, "--critic-steps 5 wants --play alternating"),
+        ({"penalty_every": 0}, "--penalty-every is 0"),
+        ({"evaluate_images": 0}, "--evaluate-images is 0"),
+        ({"gamma": (2.0, 0.0)}, "exponential schedule from 2.0 to 0.0"),
+        ({"gamma": (0.0, 1.0)}, "exponential schedule from 0.0 to 1.0"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        image.model(dataclasses.replace(digits.Config(), **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"seed": 2**32}, "--seed is"), ({"steps_per_call": 0}, "--steps-per-call is 0")],
+)
+def test_numbers_out_of_range_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        digits.run(dataclasses.replace(digits.Config(), **change))

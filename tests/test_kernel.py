@@ -268,6 +268,21 @@ def test_a_step_is_taken_whole_or_not_at_all(culprit, play):
     assert largest_gap(state.params, before.params) > 0
 
 
+def test_an_early_moves_gradient_that_is_not_finite_counts_too():
+    """The second of three critic steps, under optimizers that hide an infinity."""
+    hiding = optax.chain(optax.zero_nans(), optax.clip(1.0), optax.sgd(1e-2))
+    trained = model(
+        penalty=None,
+        optimizers={"gen": hiding, "disc": hiding},
+        play=PLAYS["three_critic_steps"],
+    )
+    state, batch = start(trained)
+    spoiled = {"real": batch["real"].at[1].set(jnp.inf)}  # in the second move's share
+    after, info = jax.jit(trained.step)(state, spoiled)
+    assert int(info["bad"]) == 1
+    chex.assert_trees_all_equal(after.params, state.params)
+
+
 def test_learning_rates_are_reported_where_optax_keeps_them():
     rate = optax.linear_schedule(1e-2, 0.0, 10)
     trained = model(

@@ -210,6 +210,24 @@ def test_one_backward_sees_a_coupling_behind_a_weight_that_begins_at_zero():
         game.init(jax.random.key(0), points())
 
 
+def test_one_backward_refuses_a_discriminator_that_asks_other_devices():
+    nets = players()
+
+    def apply(params, stats, x, train):
+        logits, stats = nets["disc"].apply(params, stats, x, train=train)
+        return logits - jax.lax.pmean(logits.mean(), "data"), stats
+
+    game = adversarial(
+        nets["gen"],
+        Network(nets["disc"].init, apply),
+        loss=losses.nonsaturating(),
+        latent=LATENT,
+        gradient="one_backward",
+    )
+    with pytest.raises(ValueError, match="depends on another sample"):
+        game.init(jax.random.key(0), points())
+
+
 def test_one_backward_would_be_wrong_for_a_discriminator_that_couples_samples():
     """The refusal has a reason: without it the generator's gradient is off."""
     from gan_jax.objectives.adversarial import _twin_scores

@@ -35,7 +35,11 @@ def numpy_arrays(path: str | os.PathLike[str]) -> Arrays:
         arrays = _read_archive(file)
         real = _as_real(arrays.pop("real"), file)
         arrays = {"real": real} | arrays
-        return Arrays(arrays, f"npz sha256={content_digest(arrays)}")
+        classes = None
+        if "label" in arrays:
+            classes = tuple(str(i) for i in range(arrays["label"].max(initial=-1) + 1))
+        fingerprint = f"npz sha256={content_digest(arrays)}"
+        return Arrays(arrays, fingerprint, classes=classes)
     with open(file, "rb") as stream:
         shape, dtype = _header(stream, f"{file}")
         expected, facts = stream.tell() + _nbytes(shape, dtype), file.stat()

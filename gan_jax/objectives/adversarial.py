@@ -70,7 +70,8 @@ def adversarial(
       An objective for batches with ``"real"``: float32 samples as they are, or uint8
       images, which become x / 127.5 - 1 in [-1, 1]. Its info holds each player's
       ``loss`` (D's without penalty) and D's ``real_logit`` and ``fake_logit`` (means),
-      ``accuracy`` (share of signs that are right) and ``penalty``.
+      ``accuracy`` (share of signs that are right; a loss whose targets are not on
+      either side of zero says little by it) and ``penalty``.
 
     Raises:
       ValueError: for an unknown gradient mode, a batch without what is needed, logits
@@ -311,7 +312,10 @@ def _couples_samples(
     like = jax.eval_shape(disc.init, key, x, *labels)
     params, stats = jax.tree.map(drawn, like)
     quick: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    program = jax.jit(logit).lower(params, stats, x, *labels)
+    try:
+        program = jax.jit(logit).lower(params, stats, x, *labels)
+    except NameError:  # of a mapped axis: it wants the other devices' samples
+        return True
     with jax.ensure_compile_time_eval():
         compiled = program.compile(quick if jax.default_backend() == "cpu" else None)
         one, other = (
