@@ -95,4 +95,4 @@ def run(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run, command(Config, PRESETS, __doc__))
+    main(run, command("celeba", Config, PRESETS, __doc__))

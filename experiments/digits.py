@@ -51,4 +51,4 @@ def run(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run, command(Config, PRESETS, __doc__))
+    main(run, command("digits", Config, PRESETS, __doc__))

@@ -64,4 +64,4 @@ def run(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run, command(Config, PRESETS, __doc__))
+    main(run, command("fashion", Config, PRESETS, __doc__))

@@ -30,7 +30,8 @@ class Run:
     """The part of a configuration that every experiment has."""
 
     directory: Path | None = None
-    """Of the run; by default runs/NAME. A run found there is taken up again."""
+    """Of the run; by default runs/NAME, or runs/NAME-PRESET. A run found there is
+    taken up again."""
     seed: int = 0
     """Of the parameters, the noise and the order of the data."""
     steps: int = 1000
@@ -89,18 +90,28 @@ class Task(NamedTuple):
 
 
 def command(
-    config: type[Config], presets: Mapping[str, Config], description: str | None
+    name: str,
+    config: type[Config],
+    presets: Mapping[str, Config],
+    description: str | None,
 ) -> Config:
-    """The configuration that the command line asks for, starting from a preset."""
+    """The configuration that the command line asks for, starting from a preset.
+
+    Each preset but the first has a directory of its own.
+    """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     default = next(iter(presets))
     first.add_argument("--preset", choices=list(presets), default=default)
     chosen, rest = first.parse_known_args()
     about = f"{description}\n\n--preset {{{','.join(presets)}}}: where to start from "
     about += f"(default: {default}); all other options change it."
-    return tyro.cli(
-        config, default=presets[chosen.preset], args=rest, description=about
-    )
+    preset = presets[chosen.preset]
+    prog = f"python -m experiments.{name}"
+    cfg = tyro.cli(config, prog=prog, default=preset, args=rest, description=about)
+    if cfg.directory is None and chosen.preset != default:
+        own = Path("runs") / f"{name}-{chosen.preset}"
+        cfg = dataclasses.replace(cfg, directory=own)
+    return cfg
 
 
 def train(name: str, cfg: Run, task: Task) -> Result | None:

@@ -1,6 +1,6 @@
 """Pictures from a run: samples, walks between samples, and one row a class.
 
-    python -m experiments.sample runs/celeba
+    python -m experiments.sample runs/celeba-demo
     python -m experiments.sample runs/digits --n 100 --seed 7 --out pictures
 
 Samples are drawn from the average of the generator in the newest checkpoint that is

@@ -134,4 +134,4 @@ def run(cfg: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run, command(Config, PRESETS, __doc__))
+    main(run, command("toy", Config, PRESETS, __doc__))

@@ -225,10 +225,9 @@ def duration(seconds: float) -> str:
 
 def _parts(row: Mapping[str, Any]) -> list[str]:
     """What a line shows: speed, memory, each player's loss, accuracies, trouble."""
-    parts = [
-        f"{row['images_per_second'] or math.nan:,.0f} images/s",
-        f"{row['memory_bytes'] / 2**30:.2f} GiB",
-    ]
+    parts = [f"{row['memory_bytes'] / 2**30:.2f} GiB"]
+    if (rate := row["images_per_second"]) is not None:  # none before a second call
+        parts.insert(0, f"{rate:,.0f} images/s")
     for name, value in row.items():
         if name.endswith(("loss", "accuracy")) or name.startswith("eval/"):
             shown = "not finite" if value is None else f"{value:.4g}"
