@@ -23,7 +23,8 @@ Three rules hold everywhere:
 * **A step is taken whole or not at all.** If any number of the new state is not finite,
   the state stays as it was, for every player, and the step is counted as skipped.
 
-This file needs jax and optax only; it knows no network library, no disk, no device.
+This file needs jax and optax only (and `gan_jax.parts`, which shares batches out); it
+knows no network library, no disk, no device.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+
+from gan_jax.parts import averaged_parts, mean_over_axis, sample_keys, share
 
 Params = dict[str, Any]  # {player: pytree}: what gradients move
 Stats = dict[str, Any]  # {player: pytree}: what a player carries along without one
@@ -190,9 +193,9 @@ def kernel(
         faulty: Params = {}
         info: Info = {}
         for number, movers in enumerate(play):
-            share = _share(batch, number, len(play))
-            keys = _sample_keys(jax.random.fold_in(key, number), share, axis_name)
-            new, grads, move_info = move(new, share, keys, movers)
+            own = share(batch, number, len(play))
+            keys = sample_keys(jax.random.fold_in(key, number), own, axis_name)
+            new, grads, move_info = move(new, own, keys, movers)
             faulty |= _faulty(grads, faulty)
             info |= {k: v for k, v in move_info.items() if _concerns(k, movers, play)}
         averages = {
@@ -220,9 +223,9 @@ def kernel(
             grads, (stats, info) = jax.grad(loss, has_aux=True)(moving)
             return grads, stats, info
 
-        grads, stats, info = _averaged_parts(part, batch, keys, accumulate, axis_name)
+        grads, stats, info = averaged_parts(part, batch, keys, accumulate, axis_name)
         if axis_name is not None:
-            grads, stats, info = _mean_over_axis((grads, stats, info), axis_name)
+            grads, stats, info = mean_over_axis((grads, stats, info), axis_name)
         params, opt = dict(state.params), dict(state.opt)
         for player in movers:
             updates, opt[player] = optimizers[player].update(
@@ -237,24 +240,6 @@ def kernel(
         return state._replace(params=params, opt=opt, stats=stats), grads, info
 
     return Kernel(init, step)
-
-
-def mean_of(trees: list[Any]) -> Any:
-    """The leaf-wise mean of pytrees; leaves that are not floats come from the first.
-
-    One rule for whatever reads the same stats several times and writes them once:
-    real and fake calls of a discriminator, accumulated parts, devices.
-    """
-
-    def mean(*leaves: Array) -> Array:
-        if not jnp.issubdtype(leaves[0].dtype, jnp.floating):
-            return leaves[0]
-        return sum(leaves[1:], leaves[0]) / len(leaves)
-
-    return jax.tree.map(mean, *trees)
-
-
-# What follows are the pieces that `step` is made of, in the order of their use.
 
 
 def _check_players(
@@ -278,96 +263,6 @@ def _check_players(
         )
     if accumulate < 1:
         raise ValueError(f"accumulate is {accumulate}, but a batch has at least 1 part")
-
-
-def _share(batch: Any, number: int, shares: int) -> Any:
-    """Every ``shares``-th sample from ``number`` on.
-
-    Strided, not contiguous: however a batch is split over devices, each device finds
-    its part of every share on itself.
-    """
-    if shares == 1:
-        return batch
-    n = _samples(batch)
-    if n % shares:
-        raise ValueError(
-            f"a batch of {n} samples (on each device) cannot be shared out over "
-            f"{shares} moves or accumulated parts; the nearest sizes are "
-            f"{n // shares * shares or shares} and {(n // shares + 1) * shares}."
-        )
-    return jax.tree.map(
-        lambda x: x.reshape(n // shares, shares, *x.shape[1:])[:, number], batch
-    )
-
-
-def _samples(batch: Any) -> int:
-    sizes = {x.shape[:1] for x in jax.tree.leaves(batch)}
-    if len(sizes) != 1 or sizes == {()}:
-        shapes = jax.tree.map(lambda x: x.shape, batch)
-        raise ValueError(
-            f"the batch has shapes {shapes}, but all its arrays must share one leading "
-            "axis, the samples."
-        )
-    return sizes.pop()[0]
-
-
-def _sample_keys(key: Array, batch: Batch, axis_name: str | None) -> Array:
-    """One key per sample, by the sample's place in the global batch."""
-    n = _samples(batch)
-    index = jnp.arange(n)
-    if axis_name is not None:
-        index += n * jax.lax.axis_index(axis_name)
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
-
-
-def _averaged_parts(
-    part: Callable[[Batch, Array], Any],
-    batch: Batch,
-    keys: Array,
-    parts: int,
-    axis_name: str | None,
-) -> Any:
-    """The mean of ``part`` over ``parts`` shares of the batch, by one scan."""
-    if parts == 1:
-        return part(batch, keys)
-    shares = [_share({"batch": batch, "keys": keys}, i, parts) for i in range(parts)]
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *shares)
-
-    def add(total: Any, share: Any) -> tuple[Any, None]:
-        out = part(share["batch"], share["keys"])
-        return jax.tree.map(
-            lambda a, b: (
-                a + b
-                if jnp.issubdtype(b.dtype, jnp.floating)
-                else jnp.where(True, b, a)
-            ),
-            total,
-            out,
-        ), None
-
-    like = jax.eval_shape(part, shares[0]["batch"], shares[0]["keys"])
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    if axis_name is not None:
-        zeros = jax.lax.pcast(zeros, axis_name, to="varying")
-    total, _ = jax.lax.scan(add, zeros, stacked)
-    return jax.tree.map(
-        lambda x: x / parts if jnp.issubdtype(x.dtype, jnp.floating) else x, total
-    )
-
-
-def _mean_over_axis(tree: Any, axis_name: str) -> Any:
-    """One `jax.lax.pmean` of all floating leaves; others are the same everywhere."""
-    leaves, structure = jax.tree.flatten(tree)
-    floating = [jnp.issubdtype(x.dtype, jnp.floating) for x in leaves]
-    means = iter(
-        jax.lax.pmean(
-            [x for x, yes in zip(leaves, floating, strict=True) if yes], axis_name
-        )
-    )
-    merged = [
-        next(means) if yes else x for x, yes in zip(leaves, floating, strict=True)
-    ]
-    return jax.tree.unflatten(structure, merged)
 
 
 def _concerns(name: str, movers: tuple[str, ...], play: Play) -> bool:

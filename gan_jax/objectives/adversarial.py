@@ -31,9 +31,10 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats, mean_of
+from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
+from gan_jax.parts import mean_of
 from gan_jax.penalties import Penalty
 
 Gradient = Literal["merged", "article", "one_backward"]

@@ -1,0 +1,130 @@
+"""How a batch is shared out over moves, parts and devices, and answers are averaged.
+
+One rule holds for all of them, and for the several calls of a network within a step:
+every share reads the same stats, and the mean of what the shares return is the answer.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def share(batch: Any, number: int, shares: int) -> Any:
+    """Every ``shares``-th sample from ``number`` on.
+
+    Strided, not contiguous: however a batch is split over devices, each device finds
+    its part of every share on itself.
+
+    Args:
+      batch: arrays (n, ...) that share their leading axis.
+      number: which share, from 0.
+      shares: how many there are.
+
+    Raises:
+      ValueError: if the samples cannot be shared out equally.
+    """
+    if shares == 1:
+        return batch
+    n = samples(batch)
+    if n % shares:
+        raise ValueError(
+            f"a batch of {n} samples (on each device) cannot be shared out over "
+            f"{shares} moves or accumulated parts; the nearest sizes are "
+            f"{n // shares * shares or shares} and {(n // shares + 1) * shares}."
+        )
+    return jax.tree.map(
+        lambda x: x.reshape(n // shares, shares, *x.shape[1:])[:, number], batch
+    )
+
+
+def samples(batch: Any) -> int:
+    """How many samples a batch holds.
+
+    Raises:
+      ValueError: if its arrays do not share their leading axis.
+    """
+    sizes = {x.shape[:1] for x in jax.tree.leaves(batch)}
+    if len(sizes) != 1 or sizes == {()}:
+        shapes = jax.tree.map(lambda x: x.shape, batch)
+        raise ValueError(
+            f"the batch has shapes {shapes}, but all its arrays must share one leading "
+            "axis, the samples."
+        )
+    return sizes.pop()[0]
+
+
+def sample_keys(key: Array, batch: dict[str, Any], axis_name: str | None) -> Array:
+    """One key per sample, by the sample's place in the global batch."""
+    n = samples(batch)
+    index = jnp.arange(n)
+    if axis_name is not None:
+        index += n * jax.lax.axis_index(axis_name)
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+
+
+def averaged_parts(
+    part: Callable[[dict[str, Any], Array], Any],
+    batch: dict[str, Any],
+    keys: Array,
+    parts: int,
+    axis_name: str | None,
+) -> Any:
+    """The mean of ``part`` over ``parts`` shares of the batch, by one scan."""
+    if parts == 1:
+        return part(batch, keys)
+    shares = [share({"batch": batch, "keys": keys}, i, parts) for i in range(parts)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *shares)
+
+    def add(total: Any, own: Any) -> tuple[Any, None]:
+        out = part(own["batch"], own["keys"])
+        return jax.tree.map(
+            lambda a, b: (
+                a + b
+                if jnp.issubdtype(b.dtype, jnp.floating)
+                else jnp.where(True, b, a)
+            ),
+            total,
+            out,
+        ), None
+
+    like = jax.eval_shape(part, shares[0]["batch"], shares[0]["keys"])
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    if axis_name is not None:
+        zeros = jax.lax.pcast(zeros, axis_name, to="varying")
+    total, _ = jax.lax.scan(add, zeros, stacked)
+    return jax.tree.map(
+        lambda x: x / parts if jnp.issubdtype(x.dtype, jnp.floating) else x, total
+    )
+
+
+def mean_over_axis(tree: Any, axis_name: str) -> Any:
+    """One `jax.lax.pmean` of all floating leaves; others are the same everywhere."""
+    leaves, structure = jax.tree.flatten(tree)
+    floating = [jnp.issubdtype(x.dtype, jnp.floating) for x in leaves]
+    means = iter(
+        jax.lax.pmean(
+            [x for x, yes in zip(leaves, floating, strict=True) if yes], axis_name
+        )
+    )
+    merged = [
+        next(means) if yes else x for x, yes in zip(leaves, floating, strict=True)
+    ]
+    return jax.tree.unflatten(structure, merged)
+
+
+def mean_of(trees: list[Any]) -> Any:
+    """The leaf-wise mean of pytrees; leaves that are not floats come from the first.
+
+    One rule for whatever reads the same stats several times and writes them once:
+    real and fake calls of a discriminator, accumulated parts, devices.
+    """
+
+    def mean(*leaves: Array) -> Array:
+        if not jnp.issubdtype(leaves[0].dtype, jnp.floating):
+            return leaves[0]
+        return sum(leaves[1:], leaves[0]) / len(leaves)
+
+    return jax.tree.map(mean, *trees)
