@@ -1,6 +1,8 @@
 """What holds for every test: eight CPU devices, checked shapes, strict ranks."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -20,3 +22,13 @@ install_import_hook("gan_jax", "beartype.beartype")
 def unchecked(monkeypatch):
     """Turn the annotations' checks off, to see our own errors as users do."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture
+def nothing_in_flight() -> Iterator[None]:
+    """Let what Orbax forgot complain here, not in the middle of another test.
+
+    It reads arrays at once, and forgets those in flight when one of them fails.
+    """
+    yield
+    gc.collect()

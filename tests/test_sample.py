@@ -93,6 +93,8 @@ def test_the_state_is_the_saved_one(tmp_path: Path) -> None:
     assert len(np.unique(load_png(picture))) > 5
 
 
+@pytest.mark.usefixtures("nothing_in_flight")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_is_not_whole_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
