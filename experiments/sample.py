@@ -147,7 +147,9 @@ def newest(directory: Path, like: State) -> tuple[State, int]:
             with Checkpoints(place) as checkpoints:
                 try:
                     return checkpoints.restore(like)
-                except (FileNotFoundError, RuntimeError):
+                except PermissionError:
+                    raise  # of this machine, not of the checkpoint
+                except OSError:
                     say(f"the checkpoint of step {step:,} is not whole; not drawn from")
     raise FileNotFoundError(
         f"there is no whole checkpoint in {directory}. Wait for the run's first one "
