@@ -65,6 +65,12 @@ def sample_keys(key: Array, batch: dict[str, Any], axis_name: str | None) -> Arr
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
 
 
+def split_keys(keys: Array, streams: int) -> list[Array]:
+    """``streams`` independent sets of keys, each with one per sample, from one set."""
+    split = jax.vmap(lambda key: jax.random.split(key, streams))(keys)
+    return [split[:, stream] for stream in range(streams)]
+
+
 def averaged_parts(
     part: Callable[[dict[str, Any], Array], Any],
     batch: dict[str, Any],

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gan_jax.kernel import Schedule
+from gan_jax.parts import split_keys
 
 Samples = Float[Array, "n *shape"]
 Scalar = Float[Array, ""]
@@ -133,7 +134,7 @@ def dragan(
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        noise_keys, share_keys = _split(keys, 2)
+        noise_keys, share_keys = split_keys(keys, 2)
         noise = jax.vmap(lambda key, x: jax.random.uniform(key, x.shape, x.dtype))(
             noise_keys, real
         )
@@ -151,7 +152,7 @@ def total(*penalties: Penalty) -> Penalty:
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        own_keys = _split(keys, len(penalties))
+        own_keys = split_keys(keys, len(penalties))
         return sum(
             (
                 p(disc, real, fake, k, step)
@@ -216,8 +217,3 @@ def _between(real: Samples, fake: Samples, keys: Keys) -> Samples:
 def _per_sample_uniform(keys: Keys, like: Samples) -> Array:
     drawn = jax.vmap(lambda key: jax.random.uniform(key, (), like.dtype))(keys)
     return drawn.reshape(-1, *(1 for _ in like.shape[1:]))
-
-
-def _split(keys: Keys, parts: int) -> list[Keys]:
-    split = jax.vmap(lambda key: jax.random.split(key, parts))(keys)
-    return [split[:, part] for part in range(parts)]

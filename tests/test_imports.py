@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "kernel.py": {"parts"},
     "losses.py": set(),
     "latents.py": set(),
-    "penalties.py": {"kernel"},
+    "penalties.py": {"kernel", "parts"},
     "optimizers.py": {"kernel"},
     "devices.py": set(),
     "objectives": {"kernel", "latents", "losses", "objectives", "parts", "penalties"},

@@ -56,7 +56,7 @@ def two_losses(nets, loss, penalty, params, stats, batch, keys, step):
     }
 
 
-def both_ways(loss, penalty, gradient, *, norm=False, step=2, shift=0.0):
+def both_ways(loss, penalty, gradient, *, norm=False):
     """Gradients of the merged loss (both moving, each alone) and of the two losses."""
     nets, batch = players(norm=norm), points()
     game = adversarial(
@@ -68,9 +68,8 @@ def both_ways(loss, penalty, gradient, *, norm=False, step=2, shift=0.0):
         gradient=gradient,
     )
     params, stats = game.init(jax.random.key(0), batch)
-    params["disc"][-1]["b"] += shift
     keys = jax.random.split(jax.random.key(2), 6)
-    step = jnp.asarray(step)
+    step = jnp.asarray(2)
 
     def grad_for(movers):
         """As the kernel takes it in a move of these players."""

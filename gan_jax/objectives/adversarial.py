@@ -34,7 +34,7 @@ from jax.typing import ArrayLike
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
-from gan_jax.parts import mean_of
+from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty
 
 Gradient = Literal["merged", "article", "one_backward"]
@@ -115,7 +115,7 @@ def adversarial(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
     ) -> tuple[Array, tuple[Stats, Info]]:
         real, labels = _inputs(batch, conditional)
-        z_keys, penalty_keys = _split(keys)
+        z_keys, penalty_keys = split_keys(keys, 2)
         z = jax.vmap(latent)(z_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, *labels, train=True)
         theta, held = params["disc"], stats["disc"]
@@ -234,11 +234,6 @@ def as_float(real: ArrayLike) -> Array:
     raise ValueError(
         f"real samples have dtype {real.dtype}; give uint8 images or floating samples."
     )
-
-
-def _split(keys: Array) -> tuple[Array, Array]:
-    pairs = jax.vmap(jax.random.split)(keys)
-    return pairs[:, 0], pairs[:, 1]
 
 
 def _info(
