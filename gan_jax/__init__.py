@@ -11,6 +11,7 @@ from gan_jax.kernel import (
     kernel,
     simultaneous,
 )
+from gan_jax.stop import stop
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "objectives",
     "penalties",
     "simultaneous",
+    "stop",
 ]

@@ -69,6 +69,10 @@ def gan(
       A `Gan`. Its first two functions make a `Kernel`; ``sample`` maps latents (n, ...)
       to samples with running statistics instead of batch ones.
 
+    Raises:
+      ValueError: as `adversarial` and `kernel` do, and for a loss that couples the
+        batch but not over ``axis_name``, or is to be accumulated in parts.
+
     Example:
       >>> import jax, jax.numpy as jnp, optax, gan_jax
       >>> gen = gan_jax.networks.mlp.generator((2,), width=8)
@@ -81,10 +85,12 @@ def gan(
       >>> int(state.step), sorted(info)[:2]
       (1, ['bad', 'disc/accuracy'])
     """
+    loss = nonsaturating() if loss is None else loss
+    _check_coupling(loss, accumulate, axis_name)
     objective = adversarial(
         gen,
         disc,
-        loss=nonsaturating() if loss is None else loss,
+        loss=loss,
         latent=latent,
         penalty=penalty,
         gradient=gradient,
@@ -106,6 +112,23 @@ def gan(
         return samples
 
     return Gan(trained.init, trained.step, sample)
+
+
+def _check_coupling(loss: Loss, accumulate: int, axis_name: str | None) -> None:
+    if loss.couples != "batch":
+        return
+    if loss.axis_name != axis_name:
+        raise ValueError(
+            f"the loss takes a statistic of the batch over axis {loss.axis_name!r}, "
+            f"but the step is mapped over {axis_name!r}: every device would see its "
+            f"own. Make the loss with axis_name={axis_name!r}."
+        )
+    if accumulate > 1:
+        raise ValueError(
+            f"accumulate is {accumulate}, but the loss takes a statistic of the whole "
+            "batch, of which each part would see its own. Use accumulate=1, or a loss "
+            "without such a statistic."
+        )
 
 
 def latents(latent: Latent, key: Array, n: int) -> Array:

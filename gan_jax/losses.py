@@ -23,11 +23,26 @@ LossFn = Callable[[Logits, Logits], Scalar]
 softplus = jax.nn.softplus
 
 
+Couples = Literal["none", "pairs", "batch"]
+
+
 class Loss(NamedTuple):
-    """``disc(real_logits, fake_logits)`` and ``gen(real_logits, fake_logits)``."""
+    """``disc(real_logits, fake_logits)`` and ``gen(real_logits, fake_logits)``.
+
+    Attributes:
+      disc, gen: what each player minimises.
+      couples: what a sample's term depends on besides that sample. "none": on nothing;
+        "pairs": on the sample of the other kind at the same place; "batch": on a
+        statistic of the whole batch. Shares of a batch keep pairs together, so that
+        the first two do not depend on how many devices or parts share it. The last
+        one does, unless the statistic is taken over all of them.
+      axis_name: the mapped axis over which a batch's statistic is taken, too.
+    """
 
     disc: LossFn
     gen: LossFn
+    couples: Couples = "none"
+    axis_name: str | None = None
 
 
 def minimax() -> Loss:
@@ -143,7 +158,7 @@ def relativistic_pairing() -> Loss:
     def gen(real: Logits, fake: Logits) -> Scalar:
         return softplus(real - fake).mean()
 
-    return Loss(disc, gen)
+    return Loss(disc, gen, "pairs")
 
 
 def relativistic_average(
@@ -189,7 +204,7 @@ def relativistic_average(
     def gen(real: Logits, fake: Logits) -> Scalar:
         return disc(fake, real)
 
-    return Loss(disc, gen)
+    return Loss(disc, gen, "batch", axis_name)
 
 
 def _logistic_disc(real: Logits, fake: Logits) -> Scalar:

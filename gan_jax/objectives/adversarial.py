@@ -1,6 +1,6 @@
 """The two-player game of a generator and a discriminator, as one scalar.
 
-With r = D(x), x_f = G(z) and sg = stop_gradient, the merged loss is
+With r = D(x), x_f = G(z) and sg = `gan_jax.stop`, the merged loss is
 
     L = L_D(r, D(sg(x_f))) + penalty + L_G(sg(r), D_sg(theta)(x_f)).
 
@@ -29,17 +29,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
+from gan_jax.objectives.players import needed, scores
 from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty
+from gan_jax.stop import stop
 
 Gradient = Literal["merged", "article", "one_backward"]
 Score = Callable[[Any, Any, Array, tuple[Array, ...]], tuple[Array, Any]]
-stop = jax.lax.stop_gradient
 
 
 def adversarial(
@@ -102,14 +102,7 @@ def adversarial(
     def score(
         params: Any, stats: Any, x: Array, labels: tuple[Array, ...]
     ) -> tuple[Array, Any]:
-        logits, stats = disc.apply(params, stats, x, *labels, train=True)
-        if logits.shape != x.shape[:1]:
-            raise ValueError(
-                f"the discriminator returned logits of shape {logits.shape} for "
-                f"{x.shape[0]} samples, but one logit per sample is wanted, of shape "
-                f"{x.shape[:1]}. Squeeze the last axis away."
-            )
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), stats
+        return scores(disc, params, stats, x, *labels)
 
     def merged_loss(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
@@ -211,29 +204,8 @@ def _twin_scores(score: Score) -> Callable[..., tuple[Array, Array, Any]]:
 
 
 def _inputs(batch: Batch, conditional: bool) -> tuple[Array, tuple[Array, ...]]:
-    wanted = ["real", "label"] if conditional else ["real"]
-    if missing := [name for name in wanted if name not in batch]:
-        raise ValueError(
-            f"the batch holds {sorted(batch)}, but {missing} is needed"
-            + (" (a conditional game needs labelled data)." if conditional else ".")
-        )
-    return as_float(batch["real"]), (batch["label"],) if conditional else ()
-
-
-def as_float(real: ArrayLike) -> Array:
-    """Samples as networks see them: uint8 images as x / 127.5 - 1, floats unchanged.
-
-    Raises:
-      ValueError: for another dtype.
-    """
-    real = jnp.asarray(real)
-    if real.dtype == jnp.uint8:
-        return real.astype(jnp.float32) / 127.5 - 1
-    if jnp.issubdtype(real.dtype, jnp.floating):
-        return real
-    raise ValueError(
-        f"real samples have dtype {real.dtype}; give uint8 images or floating samples."
-    )
+    real, *labels = needed(batch, *(["real", "label"] if conditional else ["real"]))
+    return real, tuple(labels)
 
 
 def _info(

@@ -1,0 +1,1 @@
+"""Every system of the family on its smallest honest task; see `__main__`."""
