@@ -324,6 +324,16 @@ def test_a_game_of_three_players():
     assert {"a/grad_norm", "b/grad_norm", "c/grad_norm", "total"} <= set(info)
 
 
+def test_a_loss_that_couples_the_batch_must_do_so_over_all_of_it(unchecked):
+    averaged = losses.relativistic_average
+    with pytest.raises(ValueError, match=r"over axis None.*axis_name='data'"):
+        model(loss=averaged(), axis_name="data")
+    with pytest.raises(ValueError, match="Use accumulate=1"):
+        model(loss=averaged(), accumulate=2)
+    model(loss=averaged(axis_name="data"), axis_name="data")
+    model(loss=losses.relativistic_pairing(), axis_name="data", accumulate=2)
+
+
 def test_clear_errors(unchecked):
     with pytest.raises(ValueError, match=r"name \['critic'\].*optimizers"):
         model(play=(("gen", "critic"),))
