@@ -8,9 +8,29 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gan_jax.networks import adapters, dcgan, layers, mlp, r3, resnet
+    from gan_jax.networks import (
+        adapters,
+        cascade,
+        conditioning,
+        dcgan,
+        layers,
+        minibatch,
+        mlp,
+        r3,
+        resnet,
+    )
 
-__all__ = ["adapters", "dcgan", "layers", "mlp", "r3", "resnet"]
+__all__ = [
+    "adapters",
+    "cascade",
+    "conditioning",
+    "dcgan",
+    "layers",
+    "minibatch",
+    "mlp",
+    "r3",
+    "resnet",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

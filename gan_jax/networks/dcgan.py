@@ -15,6 +15,8 @@ from jax.typing import DTypeLike
 
 from gan_jax.kernel import Network
 from gan_jax.networks.adapters import from_linen
+from gan_jax.networks.cascade import Cascade, checked_heads
+from gan_jax.networks.conditioning import LabelledLatent, SelfModulatedNorm
 from gan_jax.networks.layers import (
     BatchNorm,
     Conv,
@@ -28,6 +30,7 @@ from gan_jax.networks.layers import (
     full,
     leaky_relu,
 )
+from gan_jax.networks.minibatch import minibatch_stddev
 
 SIZES = (16, 32, 64, 128)
 KERNEL_INIT = nn.initializers.normal(0.02)  # section 4 of the paper
@@ -37,7 +40,7 @@ def generator(
     size: int = 64,
     channels: int = 3,
     width: int = 64,
-    norm: Literal["batch"] | None = "batch",
+    norm: Literal["batch", "self"] | None = "batch",
     classes: int = 0,
     dtype: DTypeLike | None = None,
     axis_name: str | None = None,
@@ -46,14 +49,14 @@ def generator(
 
     Width 32 at size 64: dense 4x4x256, then 128, 64, 32 and ``channels`` channels, with
     norm and ReLU between and tanh at the end. Labels choose scale and shift of the
-    norms (conditional BatchNorm).
+    norms (conditional BatchNorm); with ``norm="self"`` z does, or z with its label.
 
     Args:
       size: of the image in pixels: 16, 32, 64 or 128.
       channels: of the image.
       width: channels at half the size of the image; they double as the size halves.
-      norm: "batch" or None.
-      classes: 0, or the number of classes; needs ``norm="batch"``.
+      norm: "batch", "self" (SELF-MOD) or None.
+      classes: 0, or the number of classes; needs a norm.
       dtype: to compute in; parameters, norm statistics and images are float32.
       axis_name: mapped axis over which BatchNorm's statistics are global.
 
@@ -65,7 +68,7 @@ def generator(
       ValueError: for a size or norm not offered, or classes without a norm.
     """
     checked_choice("size", size, SIZES)
-    checked_choice("norm", norm, ("batch", None))
+    checked_choice("norm", norm, ("batch", "self", None))
     if classes and norm is None:
         raise ValueError(
             f"classes={classes} with norm=None: labels enter this generator through "
@@ -81,6 +84,9 @@ def discriminator(
     classes: int = 0,
     dtype: DTypeLike | None = None,
     axis_name: str | None = None,
+    *,
+    cascade: int = 0,
+    stddev: bool = False,
 ) -> Network:
     """Convolutions that each halve the image, LeakyReLU, then dense to one logit.
 
@@ -95,17 +101,24 @@ def discriminator(
       norm: None, "batch" or "spectral".
       classes: 0, or the number of classes.
       dtype: to compute in; parameters, norm statistics and logits are float32.
-      axis_name: mapped axis over which BatchNorm's statistics are global.
+      axis_name: mapped axis over which statistics of the batch are global.
+      cascade: 0 for one logit, or the logits of a cascading rejection; no labels then.
+      stddev: whether the last features have a channel with their standard deviation
+        over the batch, which couples its samples, too.
 
     Returns:
-      A network ``(images (n, size, size, channels), [label]) -> logits (n,)``.
+      A network ``(images (n, size, size, channels), [label]) -> logits (n,)``, or
+      (n, cascade).
 
     Raises:
-      ValueError: for a size or norm not offered.
+      ValueError: for a size or norm not offered, or a cascade with classes.
     """
+    checked_heads(cascade, classes)
     checked_choice("size", size, SIZES)
     checked_choice("norm", norm, (None, "batch", "spectral"))
-    return from_linen(Discriminator(size, width, norm, classes, dtype, axis_name))
+    return from_linen(
+        Discriminator(size, width, norm, classes, dtype, axis_name, cascade, stddev)
+    )
 
 
 class Generator(nn.Module):
@@ -122,10 +135,16 @@ class Generator(nn.Module):
         checked_latent(z)
         checked_label(label, self.classes, len(z))
         free = self.norm is None  # a norm has a bias of its own
+        style = z
+        if self.norm == "self" and label is not None:
+            style = LabelledLatent(self.classes)(z, label)
         widths = [self.width * 2**i for i in reversed(range(doublings(self.size)))]
 
         def normed(h: Array) -> Array:
-            if not free:
+            if self.norm == "self":
+                modulated = SelfModulatedNorm(self.dtype, self.axis_name)
+                h = modulated(h, style, train=train)
+            elif not free:
                 norm = BatchNorm(self.classes, self.dtype, self.axis_name)
                 h = norm(h, label, train=train)
             return jax.nn.relu(h)
@@ -148,6 +167,8 @@ class Discriminator(nn.Module):
     classes: int
     dtype: DTypeLike | None
     axis_name: str | None
+    cascade: int
+    stddev: bool
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
@@ -171,6 +192,12 @@ class Discriminator(nn.Module):
                 h = norm(h, train=train)
             h = leaky_relu(h)
         h = full(h)
+        if self.stddev:
+            # As BatchNorm: only in training is there a mapped axis.
+            h = minibatch_stddev(h, axis_name=self.axis_name if train else None)
+        if self.cascade:
+            cascade = Cascade(self.cascade, spectral, kernel_init=KERNEL_INIT)
+            return cascade(h.reshape(len(h), -1))
         head = Dense(1, spectral=spectral, kernel_init=KERNEL_INIT)
         logits = head(h.reshape(len(h), -1), train)[:, 0]
         if label is not None:

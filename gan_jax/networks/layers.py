@@ -181,26 +181,33 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
-        plain = self.classes == 0
+        if self.classes == 0:
+            return batch_normalised(x, True, self.dtype, self.axis_name, train)
         # A conditional affine map is applied in float32, as the plain one is within
         # flax: in bfloat16, rounding before it would differ from rounding after it.
-        y = nn.BatchNorm(
-            use_running_average=not train,
-            momentum=0.9,
-            use_scale=plain,
-            use_bias=plain,
-            dtype=self.dtype if plain else jnp.promote_types(x.dtype, jnp.float32),
-            axis_name=self.axis_name,
-            name="norm",
-        )(x)
-        if plain:
-            return y
+        exact = jnp.promote_types(x.dtype, jnp.float32)
+        y = batch_normalised(x, False, exact, self.axis_name, train)
         shape = (self.classes, x.shape[-1])
         scale = self.param("scale", nn.initializers.ones, shape)[label]
         bias = self.param("bias", nn.initializers.zeros, shape)[label]
         between = tuple(range(1, x.ndim - 1))
         y = y * jnp.expand_dims(scale, between) + jnp.expand_dims(bias, between)
         return y.astype(x.dtype if self.dtype is None else self.dtype)
+
+
+def batch_normalised(
+    x: Array, affine: bool, dtype: DTypeLike | None, axis_name: str | None, train: bool
+) -> Array:
+    """flax's BatchNorm as the part "norm" of the layer that calls, which is compact."""
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        use_scale=affine,
+        use_bias=affine,
+        dtype=dtype,
+        axis_name=axis_name,
+        name="norm",
+    )(x)
 
 
 class Projection(nn.Module):

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from gan_jax.kernel import Network
 from gan_jax.networks.adapters import from_linen
+from gan_jax.networks.cascade import Cascade, checked_heads
 from gan_jax.networks.layers import (
     Dense,
     Projection,
@@ -57,6 +58,7 @@ def discriminator(
     *,
     classes: int = 0,
     spectral: bool = False,
+    cascade: int = 0,
     dtype: DTypeLike | None = None,
 ) -> Network:
     """A discriminator of ``depth`` hidden LeakyReLU layers.
@@ -68,12 +70,17 @@ def discriminator(
       depth: hidden layers.
       classes: 0, or the number of classes.
       spectral: whether every weight is spectrally normalised.
+      cascade: 0 for one logit, or the logits of a cascading rejection; no labels then.
       dtype: to compute in; parameters and logits are float32.
 
     Returns:
-      A network ``(x (n, ...), [label]) -> logits (n,)``.
+      A network ``(x (n, ...), [label]) -> logits (n,)``, or (n, cascade).
+
+    Raises:
+      ValueError: for a cascade with classes.
     """
-    return from_linen(Discriminator(width, depth, classes, spectral, dtype))
+    checked_heads(cascade, classes)
+    return from_linen(Discriminator(width, depth, classes, spectral, dtype, cascade))
 
 
 class Generator(nn.Module):
@@ -105,6 +112,7 @@ class Discriminator(nn.Module):
     classes: int
     spectral: bool
     dtype: DTypeLike | None
+    cascade: int
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
@@ -119,6 +127,8 @@ class Discriminator(nn.Module):
             )(h, train)
             h = leaky_relu(h)
         h = full(h)
+        if self.cascade:
+            return Cascade(self.cascade, self.spectral)(h)
         logits = Dense(1, spectral=self.spectral)(h, train)[:, 0]
         if label is not None:
             logits = logits + Projection(self.classes, self.spectral)(h, label, train)

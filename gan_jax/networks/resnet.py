@@ -15,6 +15,8 @@ from jax.typing import DTypeLike
 
 from gan_jax.kernel import Network
 from gan_jax.networks.adapters import from_linen
+from gan_jax.networks.cascade import Cascade, checked_heads
+from gan_jax.networks.conditioning import LabelledLatent, SelfModulatedNorm
 from gan_jax.networks.layers import (
     BatchNorm,
     Conv,
@@ -49,25 +51,28 @@ def generator(
     size: int = 32,
     channels: int = 3,
     width: int = 64,
-    norm: Literal["batch"] | None = "batch",
+    norm: Literal["batch", "self"] | None = "batch",
     classes: int = 0,
     dtype: DTypeLike | None = None,
     axis_name: str | None = None,
+    *,
+    residual: float = 1.0,
 ) -> Network:
     """Dense to 4x4, residual blocks that each double the image, norm, ReLU, 3x3, tanh.
 
     Width 64 gives the published networks: 256 channels throughout at size 32, 1024
     falling to 64 at sizes 64 and 128. Labels choose scale and shift of the norms in the
-    blocks.
+    blocks; with ``norm="self"`` z, or z with its label, chooses those of all norms.
 
     Args:
       size: of the image in pixels: 32, 64 or 128.
       channels: of the image.
       width: the channels that all others are multiples of.
-      norm: "batch" or None.
-      classes: 0, or the number of classes; needs ``norm="batch"``.
+      norm: "batch", "self" (SELF-MOD) or None.
+      classes: 0, or the number of classes; needs a norm.
       dtype: to compute in; parameters, norm statistics and images are float32.
       axis_name: mapped axis over which BatchNorm's statistics are global.
+      residual: α in shortcut + α · residual; 1 as published, 0.1 with Su Jianlin.
 
     Returns:
       A network ``(z (n, latent), [label]) -> images (n, size, size, channels)`` in
@@ -77,13 +82,15 @@ def generator(
       ValueError: for a size or norm not offered, or classes without a norm.
     """
     checked_choice("size", size, SIZES)
-    checked_choice("norm", norm, ("batch", None))
+    checked_choice("norm", norm, ("batch", "self", None))
     if classes and norm is None:
         raise ValueError(
             f"classes={classes} with norm=None: labels enter this generator through "
             'its norms; take norm="batch", or classes=0.'
         )
-    return from_linen(Generator(size, channels, width, norm, classes, dtype, axis_name))
+    return from_linen(
+        Generator(size, channels, width, norm, classes, dtype, axis_name, residual)
+    )
 
 
 def discriminator(
@@ -92,6 +99,9 @@ def discriminator(
     norm: Literal["spectral"] | None = "spectral",
     classes: int = 0,
     dtype: DTypeLike | None = None,
+    *,
+    cascade: int = 0,
+    residual: float = 1.0,
 ) -> Network:
     """Residual blocks, ReLU, a sum over space, dense to one logit; per sample.
 
@@ -105,16 +115,23 @@ def discriminator(
       norm: "spectral" (all weights, the embedding's too) or None.
       classes: 0, or the number of classes.
       dtype: to compute in; parameters, stats and logits are float32.
+      cascade: 0 for one logit, or the logits of a cascading rejection; no labels then.
+      residual: α in shortcut + α · residual.
 
     Returns:
-      A network ``(images (n, size, size, channels), [label]) -> logits (n,)``.
+      A network ``(images (n, size, size, channels), [label]) -> logits (n,)``, or
+      (n, cascade).
 
     Raises:
-      ValueError: for a size or norm not offered.
+      ValueError: for a size or norm not offered, or a cascade with classes.
     """
+    checked_heads(cascade, classes)
     checked_choice("size", size, SIZES)
     checked_choice("norm", norm, ("spectral", None))
-    return from_linen(Discriminator(size, width, norm == "spectral", classes, dtype))
+    spectral = norm == "spectral"
+    return from_linen(
+        Discriminator(size, width, spectral, classes, dtype, cascade, residual)
+    )
 
 
 class Generator(nn.Module):
@@ -125,18 +142,32 @@ class Generator(nn.Module):
     classes: int
     dtype: DTypeLike | None
     axis_name: str | None
+    residual: float
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
         checked_latent(z)
         checked_label(label, self.classes, len(z))
+        style = z
+        if self.norm == "self" and label is not None:
+            style = LabelledLatent(self.classes)(z, label)
         first, *widths = (self.width * m for m in GEN_BLOCKS[self.size])
         h = Dense(16 * first, kernel_init=GLOROT, dtype=self.dtype)(z)
         h = h.reshape(len(z), 4, 4, first)
         for width in widths:
-            block = UpBlock(width, self.norm, self.classes, self.dtype, self.axis_name)
-            h = block(h, label, train=train)
-        if self.norm:
+            block = UpBlock(
+                width,
+                self.norm,
+                self.classes,
+                self.dtype,
+                self.axis_name,
+                self.residual,
+            )
+            h = block(h, label, style, train=train)
+        if self.norm == "self":
+            modulated = SelfModulatedNorm(self.dtype, self.axis_name)
+            h = modulated(h, style, train=train)
+        elif self.norm:
             norm = BatchNorm(dtype=self.dtype, axis_name=self.axis_name)
             h = norm(h, train=train)
         h = jax.nn.relu(h)
@@ -145,18 +176,24 @@ class Generator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """[norm, ReLU, double, 3x3, norm, ReLU, 3x3] + [double, 1x1]."""
+    """α · [norm, ReLU, double, 3x3, norm, ReLU, 3x3] + [double, 1x1]."""
 
     features: int
     norm: str | None
     classes: int
     dtype: DTypeLike | None
     axis_name: str | None
+    residual: float
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None, *, train: bool) -> Array:
+    def __call__(
+        self, x: Array, label: Array | None, style: Array, *, train: bool
+    ) -> Array:
         def normed(h: Array) -> Array:
-            if self.norm:
+            if self.norm == "self":
+                modulated = SelfModulatedNorm(self.dtype, self.axis_name)
+                h = modulated(h, style, train=train)
+            elif self.norm:
                 norm = BatchNorm(self.classes, self.dtype, self.axis_name)
                 h = norm(h, label, train=train)
             return jax.nn.relu(h)
@@ -167,7 +204,7 @@ class UpBlock(nn.Module):
         h = conv(3, GLOROT_ROOT2)(doubled(normed(x)))
         h = conv(3, GLOROT_ROOT2)(normed(h))
         # A 1x1 convolution and nearest doubling commute: a quarter of the work.
-        return h + doubled(conv(1, GLOROT)(x))
+        return self.residual * h + doubled(conv(1, GLOROT)(x))
 
 
 class Discriminator(nn.Module):
@@ -176,6 +213,8 @@ class Discriminator(nn.Module):
     spectral: bool
     classes: int
     dtype: DTypeLike | None
+    cascade: int
+    residual: float
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, *, train: bool) -> Array:
@@ -184,9 +223,16 @@ class Discriminator(nn.Module):
         h = x
         for i, (multiple, halve) in enumerate(DISC_BLOCKS[self.size]):
             h = DownBlock(
-                self.width * multiple, halve, i == 0, self.spectral, self.dtype
+                self.width * multiple,
+                halve,
+                i == 0,
+                self.spectral,
+                self.dtype,
+                self.residual,
             )(h, train)
         h = full(jax.nn.relu(h)).sum((1, 2))
+        if self.cascade:
+            return Cascade(self.cascade, self.spectral, kernel_init=GLOROT)(h)
         head = Dense(1, spectral=self.spectral, kernel_init=GLOROT)
         logits = head(h, train)[:, 0]
         if label is not None:
@@ -196,7 +242,7 @@ class Discriminator(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """[ReLU, 3x3, ReLU, 3x3, halve] + [1x1, halve]; the first has no ReLU in front.
+    """α · [ReLU, 3x3, ReLU, 3x3, halve] + [1x1, halve]; the first has no ReLU in front.
 
     The shortcut is the identity where neither channels nor size change.
     """
@@ -206,6 +252,7 @@ class DownBlock(nn.Module):
     first: bool
     spectral: bool
     dtype: DTypeLike | None
+    residual: float
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -225,7 +272,7 @@ class DownBlock(nn.Module):
             # Averaging first commutes with a 1x1 convolution: a quarter of the work.
             x = halved(x) if self.halve else x
             x = conv(self.features, 1, GLOROT)(x, train)
-        return (halved(h) if self.halve else h) + x
+        return self.residual * (halved(h) if self.halve else h) + x
 
 
 def doubled(x: Array) -> Array:
