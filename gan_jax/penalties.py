@@ -14,6 +14,7 @@ twice the `reg_param` of the GAN_stability code.
 """
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ Keys = Key[Array, " n"]
 Step = Int[Array, ""]
 Penalty = Callable[[Disc, Samples, Samples, Keys, Step], Scalar]
 Weight = float | Schedule
+Norm = Literal["l1", "l2"]
 
 
 def r1(gamma: Weight = 1.0) -> Penalty:
@@ -146,6 +148,94 @@ def dragan(
     return penalty
 
 
+def wgan_div(weight: Weight = 2.0, power: float = 6.0) -> Penalty:
+    """weight / 2 * (E ||slope(real)||^power + E ||slope(fake)||^power).
+
+    Goes with `losses.wasserstein`: the best value of E f - E r + penalty is then minus
+    a divergence (the Wasserstein one), and nothing is asked of D's Lipschitz constant.
+    A linear D between points d apart has the best slope
+    (d / (weight * power))^(1 / (power - 1)).
+
+    Args:
+      weight: k; 2 in the paper.
+      power: p > 1; 6 in the paper.
+
+    Raises:
+      ValueError: for a power of 1 or less, which would not hold a slope back.
+
+    Reference: Wu et al., "Wasserstein Divergence for GANs", 2018, arXiv:1712.01026;
+    real and fake samples for the distribution of x as in Su Jianlin, 2018,
+    kexue.fm/archives/6139.
+    """
+    if power <= 1:
+        raise ValueError(
+            f"power is {power}, but E r - E f grows as fast as the slope itself: only "
+            "a power above 1 holds it back. The paper's is 6."
+        )
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        powers = [_slope(disc, x) ** power for x in (real, fake)]
+        return _weight(weight, step) / 2 * (powers[0].mean() + powers[1].mean())
+
+    return penalty
+
+
+def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
+    """E delta^2 / (2 * scale * d(x_r, x_f)), delta = D(x_r) - D(x_f): pairs, no slopes.
+
+    With `losses.wasserstein` this is GAN-QP:
+
+        L_D = E [-delta + delta^2 / (2 * scale * d)],  L_G = E delta.
+
+    The quadratic term bounds |delta| by scale * d, so that D needs no Lipschitz
+    constraint. It is D's alone; G would read it as an order to make x_f less far from
+    an x_r that it has nothing to do with. A pair of equal samples costs nothing.
+
+    Args:
+      scale: lambda; 10 in the author's code.
+      norm: the distance, a mean over all elements of one sample. "l1": E |x_r - x_f|;
+        "l2": (E (x_r - x_f)^2)^(1/2).
+
+    Raises:
+      ValueError: for an unknown norm.
+
+    Reference: Su Jianlin, "GAN-QP", 2018, arXiv:1811.07296 and kexue.fm/archives/6163.
+    """
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm is {norm!r}, but it must be one of {get_args(Norm)}.")
+
+    def penalty(
+        disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
+    ) -> Scalar:
+        bound = _weight(scale, step) * mean_distance(real, fake, norm)
+        return potential(disc(real) - disc(fake), bound).mean()
+
+    return penalty
+
+
+def mean_distance(a: Samples, b: Samples, norm: Norm = "l1") -> Float[Array, " n"]:
+    """How far apart samples of one place are, per element: E |a - b|, or its L2 twin.
+
+    >>> import jax.numpy as jnp
+    >>> mean_distance(jnp.zeros((1, 2)), jnp.array([[3.0, 4.0]])).tolist()
+    [3.5]
+    """
+    axes = tuple(range(1, a.ndim))
+    if norm == "l1":
+        return jnp.abs(a - b).mean(axis=axes)
+    return _root(jnp.square(a - b).mean(axis=axes))
+
+
+def potential(
+    delta: Float[Array, " n"], bound: Float[Array, " n"]
+) -> Float[Array, " n"]:
+    """delta^2 / (2 * bound), and 0 with gradient 0 where the bound is 0."""
+    met = bound == 0
+    return jnp.where(met, 0.0, jnp.square(delta) / jnp.where(met, 1.0, 2 * bound))
+
+
 def total(*penalties: Penalty) -> Penalty:
     """The sum of penalties, each with its own noise: ``total(r1(), r2())``."""
 
@@ -204,9 +294,12 @@ def _squared_slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
 
 def _slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
     """||slope(x)|| with gradient 0, not NaN, where the slope is 0."""
-    squared = _squared_slope(disc, x)
-    flat = squared == 0
-    return jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, squared)))
+    return _root(_squared_slope(disc, x))
+
+
+def _root(squared: Float[Array, " n"]) -> Float[Array, " n"]:
+    zero = squared == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
 
 
 def _between(real: Samples, fake: Samples, keys: Keys) -> Samples:
