@@ -305,24 +305,24 @@ def run_self_modulation(seed: int = 0) -> Shown:
 
 SYSTEMS = [
     System(
-        "self-mod",
-        "gan_jax.networks.dcgan.generator(norm='self')",
+        "self_mod",
+        "networks.dcgan.generator(norm='self')",
         "drawn faces of 16x16 pixels, 600 steps",
         "the plain generator's images at the start bit for bit; at the end half the "
         "distance or less, at most 1.25 of the plain one's, and γ moves with z",
         run_self_modulation,
     ),
     System(
-        "cascading-rejection",
-        "gan_jax.objectives.cascade",
+        "cascading_rejection",
+        "objectives.cascade",
         "a ring of eight Gaussians, three logits",
         "8/8 modes, over 60% within 3 sd (a bare ring has 39%) and no worse than one "
         "logit by 15%; the other heads are orthogonal to the first",
         run_cascade,
     ),
     System(
-        "orthogonal-weights",
-        "gan_jax.orthogonality.add_orthogonal_gradient",
+        "orthogonal_weights",
+        "orthogonality.add_orthogonal_gradient",
         "a ring of eight Gaussians, β = 1e-3 on G",
         "products of columns fall to a tenth of the start's and of the control's; 8/8 "
         "modes, no worse than without by 15%",
@@ -330,7 +330,7 @@ SYSTEMS = [
     ),
     System(
         "projection",
-        "gan_jax.networks.mlp.discriminator(classes=8)",
+        "networks.mlp.discriminator(classes=8)",
         "a ring of eight labelled Gaussians",
         "over 95% of each class on its own mode; below 50% with a D that is not shown "
         "the label (any four modes that fall into place by chance)",

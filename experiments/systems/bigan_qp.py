@@ -102,7 +102,7 @@ def run(seed: int = 0) -> Shown:
 
 SYSTEMS = [
     System(
-        "bigan-qp",
+        "bigan_qp",
         "objectives.bigan_qp",
         "16x16 discs, G, E and the judge at once; reconstruction of held-out ones",
         "an error below a quarter of the variance and of that against another disc; "

@@ -214,7 +214,7 @@ def run_f_gan(seed: int = 0) -> Shown:
 
 SYSTEMS = [
     System(
-        "f-gan",
+        "f_gan",
         "divergences.f_gan",
         "eleven f on six atoms; one Gaussian for two modes under four games",
         "the dual is the divergence to 2e-3 and the logits log p/q to 0.01; each "

@@ -185,8 +185,8 @@ def run_identities() -> Shown:
 
 SYSTEMS = [
     System(
-        "layer-identities",
-        "gan_jax.networks, gan_jax.orthogonality",
+        "layer_identities",
+        "networks, orthogonality",
         "random numbers in float64",
         "cascade, SOM, orthogonal gradient, zero heads, projection and spectral norm "
         "are what they are said to be; half a gradient and v_5·w_1 are not 0",

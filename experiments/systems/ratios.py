@@ -204,7 +204,7 @@ def moved(seed: int) -> tuple[float, float]:
 
 SYSTEMS = [
     System(
-        "likelihood-ratio",
+        "likelihood_ratio",
         "ratios.likelihood_ratio",
         "D between N(0, 1) and N(1, 1); a Gaussian generator; the masses of six atoms",
         "t = omega(q/p) within 0.1 on [-1, 2] also for an omega and rho of one's own, "
@@ -213,7 +213,7 @@ SYSTEMS = [
         run_likelihood_ratio,
     ),
     System(
-        "four-ways",
+        "four_ways",
         "comparisons",
         "the log-ratio of N(0, 1) to N(1, 1), which is 1/2 - x",
         "within 0.1 on [-1, 2] by class probability and ratio matching, which is a "

@@ -110,7 +110,7 @@ def run(seed: int = 0) -> Shown:
 
 SYSTEMS = [
     System(
-        "adversarial-training",
+        "adversarial_training",
         "robust.adversarial_training",
         "D alone on one robust and 100 weak features, attacked by PGD of radius 0.4",
         "accuracy, clean -> attacked: trained as usual over 96% -> below 30%; trained "

@@ -231,14 +231,14 @@ def gan_qp() -> Shown:
 DIRACS = "two Diracs 2 apart, and parallel lines from theta = 2"
 SYSTEMS = [
     System(
-        "non-saturating",
+        "non_saturating",
         "losses.nonsaturating",
         "parallel lines from theta = 2, where JS is log 2",
         "theta < 0.1, also with R1 + R2; the saturating G above 1.5",
         nonsaturating,
     ),
     System(
-        "gan-gp",
+        "gan_gp",
         "penalties.wgan_gp",
         "parallel lines from theta = 2, logistic losses",
         "theta < 0.5 for both G's; the saturating one without penalty above 1.5",
@@ -259,21 +259,21 @@ SYSTEMS = [
         wgan,
     ),
     System(
-        "wgan-gp",
+        "wgan_gp",
         "penalties.wgan_gp",
         DIRACS,
         "slope 1 + d/2λ and value d + d²/4λ to 2%; theta < 0.1",
         wgan_gp,
     ),
     System(
-        "wgan-div",
+        "wgan_div",
         "penalties.wgan_div",
         DIRACS,
         "a linear critic: slope (d/kp)^(1/(p-1)), value ds - ks^p, to 2%; theta < 0.1",
         wgan_div,
     ),
     System(
-        "gan-qp",
+        "gan_qp",
         "penalties.quadratic_potential",
         DIRACS,
         "gap λd and value λd/2 to 2%, both norms; theta < 0.1",
