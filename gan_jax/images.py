@@ -155,7 +155,7 @@ def run_picture(
     for i in range(0, len(plots), 2):
         pair = plots[i : i + 2]
         size = (width // len(pair), 300)
-        bands.append(np.hstack([_plot(*plot, size=size) for plot in pair]))
+        bands.append(np.hstack([plot(*curves, size=size) for curves in pair]))
     if not bands:
         bands = [np.full((40, width, 3), 255, np.uint8)]
     return np.vstack(bands)
@@ -219,12 +219,28 @@ def _plots(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Series]]:
     return plots
 
 
-def _plot(title: str, series: Series, size: tuple[int, int]) -> np.ndarray:
-    """Curves over steps with labelled axes."""
+def plot(
+    title: str,
+    series: Series,
+    *,
+    size: tuple[int, int] = (560, 300),
+    axis: str = "step",
+) -> np.ndarray:
+    """Curves with labelled axes.
+
+    Args:
+      title: above them, at the left.
+      series: ``{name: (xs, ys)}``; the names stand above, in the curves' colours.
+      size: width and height in pixels.
+      axis: what runs to the right.
+
+    Returns:
+      uint8 (height, width, 3).
+    """
     from PIL import Image, ImageDraw
 
-    plot = Image.new("RGB", size, WHITE)
-    draw = ImageDraw.Draw(plot)
+    sheet = Image.new("RGB", size, WHITE)
+    draw = ImageDraw.Draw(sheet)
     left, top, right, bottom = 66, 34, size[0] - 22, size[1] - 42
     xs = _ticks([x for x_, _ in series.values() for x in x_])
     ys = _ticks([y for _, y_ in series.values() for y in y_])
@@ -243,7 +259,7 @@ def _plot(title: str, series: Series, size: tuple[int, int]) -> np.ndarray:
         draw.line((left, place, right, place), FAINT)
         draw.text((left - 8, place), f"{y:.6g}", INK, _font(), anchor="rm")
     draw.rectangle((left, top, right, bottom), outline=INK)
-    draw.text(((left + right) / 2, size[1] - 6), "step", INK, _font(), anchor="ms")
+    draw.text(((left + right) / 2, size[1] - 6), axis, INK, _font(), anchor="ms")
     draw.text((left, 8), title, INK, _font(15))
     place = float(right)
     for i, (name, (x_, y_)) in enumerate(series.items()):
@@ -256,7 +272,7 @@ def _plot(title: str, series: Series, size: tuple[int, int]) -> np.ndarray:
         if name != f"eval/{title}":
             draw.text((place, 10), name, colour, _font(), anchor="ra")
             place -= draw.textlength(name, _font()) + 16
-    return np.asarray(plot)
+    return np.asarray(sheet)
 
 
 def _ticks(values: Sequence[float], about: int = 5) -> list[float]:
