@@ -1,6 +1,29 @@
 """GANs in JAX as one pure function: one merged loss, one compiled step."""
 
-from gan_jax import devices, latents, losses, networks, objectives, penalties
+from gan_jax import (
+    augment,
+    comparisons,
+    convergence,
+    devices,
+    distances,
+    divergences,
+    dynamics,
+    langevin,
+    latents,
+    losses,
+    moments,
+    networks,
+    objectives,
+    optimizers,
+    orthogonality,
+    penalties,
+    ratios,
+    reconstruction,
+    regularizers,
+    robust,
+    rowwise,
+    transport,
+)
 from gan_jax.gan import Gan, gan
 from gan_jax.kernel import (
     Kernel,
@@ -11,6 +34,7 @@ from gan_jax.kernel import (
     kernel,
     simultaneous,
 )
+from gan_jax.r3gan import r3gan
 from gan_jax.stop import stop
 
 __version__ = "0.1.0"
@@ -21,14 +45,31 @@ __all__ = [
     "Objective",
     "State",
     "alternating",
+    "augment",
+    "comparisons",
+    "convergence",
     "devices",
+    "distances",
+    "divergences",
+    "dynamics",
     "gan",
     "kernel",
+    "langevin",
     "latents",
     "losses",
+    "moments",
     "networks",
     "objectives",
+    "optimizers",
+    "orthogonality",
     "penalties",
+    "r3gan",
+    "ratios",
+    "reconstruction",
+    "regularizers",
+    "robust",
+    "rowwise",
     "simultaneous",
     "stop",
+    "transport",
 ]

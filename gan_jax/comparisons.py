@@ -18,6 +18,7 @@ import numpy as np
 
 from gan_jax.divergences import Divergence, Elementwise
 from gan_jax.losses import Logits, Loss, LossFn, Scalar, softplus
+from gan_jax.varying import varying
 
 
 def class_probability(
@@ -112,7 +113,9 @@ def moment_matching(*, axis_name: str | None = None) -> Loss:
             )
         means = mean(real), mean(fake)
         spread = mean(jnp.square(real - means[0]) + jnp.square(fake - means[1]))
-        return jnp.square(means[0] - means[1]) - spread / (n - 1)
+        value = jnp.square(means[0] - means[1]) - spread / (n - 1)
+        # Each device's own: of a loss that is the same on all, each would take a share.
+        return varying(value, axis_name)
 
     def disc(real: Logits, fake: Logits) -> Scalar:
         return -gen(real, fake)

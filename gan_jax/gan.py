@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import Array
 
+from gan_jax.augment import Augment
 from gan_jax.kernel import (
     Batch,
     Info,
@@ -21,6 +23,7 @@ from gan_jax.latents import Latent
 from gan_jax.losses import Loss, nonsaturating
 from gan_jax.objectives.adversarial import Gradient, adversarial
 from gan_jax.penalties import Penalty, r1
+from gan_jax.regularizers import Regularizer
 
 Sample = Callable[..., Array]
 
@@ -40,8 +43,10 @@ def gan(
     *,
     optimizers: Mapping[str, optax.GradientTransformation],
     latent: Latent,
-    loss: Loss | None = None,
+    loss: Loss | Callable[[Array], Loss] | None = None,
     penalty: Penalty | None = r1(),
+    regularizer: Regularizer | None = None,
+    augment: Augment | None = None,
     gradient: Gradient = "merged",
     conditional: bool = False,
     play: Play = simultaneous("gen", "disc"),
@@ -55,9 +60,13 @@ def gan(
       gen, disc: the two networks; see `adversarial`.
       optimizers: ``{"gen": ..., "disc": ...}``.
       latent: the prior, ``key -> z``.
-      loss: what each player minimises; non-saturating by default.
+      loss: what each player minimises, or a schedule, step -> loss; non-saturating by
+        default.
       penalty: on D's slope. There is one by default: without damping, players who move
         at once spiral away from the equilibrium where alternating ones circle it.
+      regularizer: on D's logits, with a memory; see `gan_jax.regularizers`.
+      augment: a random change of all that D sees, for small sets of data; see
+        `gan_jax.augment`.
       gradient: "merged", "article" or "one_backward"; see `adversarial`.
       conditional: train on ``batch["label"]`` too.
       play: who moves when; see `kernel`.
@@ -93,6 +102,8 @@ def gan(
         loss=loss,
         latent=latent,
         penalty=penalty,
+        regularizer=regularizer,
+        augment=augment,
         gradient=gradient,
         conditional=conditional,
     )
@@ -114,7 +125,10 @@ def gan(
     return Gan(trained.init, trained.step, sample)
 
 
-def _check_coupling(loss: Loss, accumulate: int, axis_name: str | None) -> None:
+def _check_coupling(
+    loss: Loss | Callable[[Array], Loss], accumulate: int, axis_name: str | None
+) -> None:
+    loss = loss if isinstance(loss, Loss) else loss(jnp.zeros((), jnp.int32))
     if loss.couples != "batch":
         return
     if loss.axis_name != axis_name:

@@ -246,10 +246,11 @@ def _check_players(
     play: Play, optimizers: Mapping[str, Any], ema: Mapping[str, Any], accumulate: int
 ) -> None:
     moving = {player for move in play for player in move}
-    if not play or not all(play) or any(isinstance(move, str) for move in play):
+    twice = any(len(set(move)) < len(move) for move in play)
+    if twice or not all(play) or not play or any(isinstance(m, str) for m in play):
         raise ValueError(
             f"play is {play!r}, but a play is a tuple of moves and a move a tuple of "
-            'players, as in (("gen", "disc"),) or (("disc",), ("gen",)).'
+            'players, each once, as in (("gen", "disc"),) or (("disc",), ("gen",)).'
         )
     if unknown := (moving | set(ema)) - set(optimizers):
         raise ValueError(

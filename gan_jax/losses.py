@@ -101,7 +101,9 @@ def least_squares(real: float = 1.0, fake: float = 0.0, gen: float = 1.0) -> Los
     """L_D = E (r - b)^2 / 2 + E (f - a)^2 / 2,  L_G = E (f - c)^2 / 2.
 
     With b - c = 1 and b - a = 2, as in (real, fake, gen) = (1, -1, 0), G minimises
-    the Pearson chi-squared divergence of p + q from 2q.
+    the Pearson chi-squared divergence of p + q from 2q, once D has answered. Its step
+    before that is another matter: with D at its best and held, L_G falls where q/p does,
+    and fakes may leave a place that lacks them (`gan_jax.ratios`).
 
     Args:
       real: b, D's target for real samples.
@@ -135,6 +137,37 @@ def wasserstein() -> Loss:
 
     def disc(real: Logits, fake: Logits) -> Scalar:
         return fake.mean() - real.mean()
+
+    def gen(real: Logits, fake: Logits) -> Scalar:
+        return -fake.mean()
+
+    return Loss(disc, gen)
+
+
+def margin(m: float = 1.0) -> Loss:
+    """EBGAN's: energies U = -logit, those of fakes pushed up to m and no further.
+
+    L_D = E U(x) + E max(0, m - U(x_f)) = -E r + E max(0, m + f),
+    L_G = E U(x_f) = -E f.
+
+    U must not be negative (`gan_jax.networks.energies.reconstruction`), or have its
+    slope penalised: nothing else keeps D from sending U(x) to minus infinity. At a
+    saddle with U in [0, m] the fakes are distributed as the data and L_D is m.
+
+    Args:
+      m: the energy beyond which D lets fakes be.
+
+    Raises:
+      ValueError: for a margin that is not positive.
+
+    Reference: Zhao et al., "Energy-based generative adversarial network", 2017,
+    arXiv:1609.03126.
+    """
+    if not m > 0:
+        raise ValueError(f"m is {m}, but a margin is positive.")
+
+    def disc(real: Logits, fake: Logits) -> Scalar:
+        return -real.mean() + jax.nn.relu(m + fake).mean()
 
     def gen(real: Logits, fake: Logits) -> Scalar:
         return -fake.mean()
@@ -205,6 +238,55 @@ def relativistic_average(
         return disc(fake, real)
 
     return Loss(disc, gen, "batch", axis_name)
+
+
+def top_k(loss: Loss, share: float | Scalar, *, axis_name: str | None = None) -> Loss:
+    """``loss`` in which G learns from its best fakes only.
+
+    L_G = 1 / k * sum of its terms over the k = round(share * n) fakes with the highest
+    logits, of the n fakes of the whole batch; of equal logits the earlier ones. L_D is
+    left alone. The paper lets k fall from n to n / 2 by 1% an epoch: give `adversarial`
+    or `gan` a loss that depends on the step,
+    ``lambda step: top_k(hinge(), share(step))`` with a schedule, step -> share.
+
+    Args:
+      loss: whose terms are kept or left out.
+      share: k / n in (0, 1]; a number or, from a schedule, a scalar array.
+      axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which fakes
+        are ranked too. Not for `jit`.
+
+    Raises:
+      ValueError: for a share outside (0, 1], and for a loss that couples the batch:
+        it has no terms to choose from.
+
+    Reference: Sinha et al., "Top-k Training of GANs: Improving GAN Performance by
+    Throwing Away Bad Samples", 2020, arXiv:2002.06224.
+    """
+    if isinstance(share, float | int) and not 0 < share <= 1:
+        raise ValueError(
+            f"share is {share}, but it is the share of the fakes that G learns from, "
+            "in (0, 1]."
+        )
+    if loss.couples == "batch":
+        raise ValueError(
+            "top_k chooses among the terms of single samples, but this loss is of the "
+            "whole batch. Give one with couples='none' or 'pairs'."
+        )
+
+    def gen(real: Logits, fake: Logits) -> Scalar:
+        terms = jax.vmap(lambda r, f: loss.gen(r[None], f[None]))(real, fake)
+        everyone = fake
+        first = jnp.zeros((), int)
+        if axis_name is not None:
+            everyone = jax.lax.all_gather(fake, axis_name, tiled=True)
+            first = jax.lax.axis_index(axis_name) * fake.size
+        rank = jnp.argsort(jnp.argsort(-everyone))
+        own_rank = jax.lax.dynamic_slice_in_dim(rank, first, fake.size)
+        k = jnp.maximum(1, jnp.round(share * everyone.size))
+        # A mean over this device's share, whose mean over devices is the sum over k.
+        return everyone.size / k * jnp.where(own_rank < k, terms, 0).mean()
+
+    return Loss(loss.disc, gen, "batch", axis_name)
 
 
 def _logistic_disc(real: Logits, fake: Logits) -> Scalar:

@@ -99,7 +99,15 @@ def averaged_parts(
     like = jax.eval_shape(part, shares[0]["batch"], shares[0]["keys"])
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
     if axis_name is not None:
-        zeros = jax.lax.pcast(zeros, axis_name, to="varying")
+        # Integers are the same everywhere, and are not averaged.
+        zeros = jax.tree.map(
+            lambda x: (
+                jax.lax.pcast(x, axis_name, to="varying")
+                if jnp.issubdtype(x.dtype, jnp.floating)
+                else x
+            ),
+            zeros,
+        )
     total, _ = jax.lax.scan(add, zeros, stacked)
     return jax.tree.map(
         lambda x: x / parts if jnp.issubdtype(x.dtype, jnp.floating) else x, total

@@ -4,7 +4,7 @@ A `Penalty` is a pure function ``(disc, real, fake, keys, step) -> scalar``:
 
 * ``disc`` maps samples to logits of shape (n,) and is already closed over parameters,
   stats and labels; what it computes for real and fake samples is what the loss computes
-  there, so the compiler runs it once for both;
+  there, so the compiler runs it once for both (with an augmentation: for real ones);
 * ``fake`` carries no gradient, so that no penalty ever reaches the generator;
 * ``keys`` holds one key per sample, ``step`` is the step's number.
 
@@ -121,7 +121,7 @@ def dragan(
       target: the slope that costs nothing.
       spread: the noise's size in standard deviations of the batch.
       axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which the
-        standard deviation is taken too. Not for `jit`.
+        standard deviation is taken too. Not for `jit`. Accumulated parts have one each.
 
     Reference: Kodali et al., "On Convergence and Stability of GANs", 2017,
     arXiv:1705.07215.
@@ -203,8 +203,7 @@ def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
 
     Reference: Su Jianlin, "GAN-QP", 2018, arXiv:1811.07296 and kexue.fm/archives/6163.
     """
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm is {norm!r}, but it must be one of {get_args(Norm)}.")
+    check_norm(norm)
 
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
@@ -213,6 +212,12 @@ def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
         return potential(disc(real) - disc(fake), bound).mean()
 
     return penalty
+
+
+def check_norm(norm: str) -> None:
+    """Raises ValueError for a norm that is not offered."""
+    if norm not in get_args(Norm):
+        raise ValueError(f"norm is {norm!r}, but it must be one of {get_args(Norm)}.")
 
 
 def mean_distance(a: Samples, b: Samples, norm: Norm = "l1") -> Float[Array, " n"]:

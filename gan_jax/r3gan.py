@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jax import Array
 
+from gan_jax.augment import Augment
 from gan_jax.gan import Gan, gan
 from gan_jax.kernel import Network, Play, Schedule
 from gan_jax.latents import Latent
@@ -28,6 +29,7 @@ def r3gan(
     play: Play = (("disc",), ("gen",)),
     gradient: Gradient = "merged",
     conditional: bool = False,
+    augment: Augment | None = None,
     accumulate: int = 1,
     axis_name: str | None = None,
 ) -> Gan:
@@ -50,9 +52,9 @@ def r3gan(
     | ImageNet-64 | 4096 | 2e8    | 1 to 0.1       | 5e7       | 0.4       | 2.09 |
 
     with the rate, b2 and the start 0 of the half-life as they are by default. The
-    column "augmented" is the probability of each augmentation at the end, from 0; this
-    function does not augment. The networks are `gan_jax.networks.r3`'s, but nothing
-    here depends on them.
+    column "augmented" is the probability of each augmentation at the end, from 0: give
+    an ``augment``, such as `gan_jax.augment.scheduled`. The networks are those of
+    `gan_jax.networks.r3`, but nothing here depends on them.
 
     The published step is D's move, then G's, each on its own samples, which is the
     default. With networks that judge each sample by itself, as those do, G and D may
@@ -71,7 +73,7 @@ def r3gan(
       half_life: of G's average, in images.
       play: who moves when. A player with several moves in a step keeps in time: its
         schedules count its moves by the step.
-      gradient, conditional, accumulate, axis_name: see `gan_jax.gan`.
+      gradient, conditional, augment, accumulate, axis_name: see `gan_jax.gan`.
 
     Returns:
       A `Gan`.
@@ -114,6 +116,7 @@ def r3gan(
         penalty=total(r1(weight), r2(weight)),
         gradient=gradient,
         conditional=conditional,
+        augment=augment,
         play=play,
         ema=decay,
         accumulate=accumulate,

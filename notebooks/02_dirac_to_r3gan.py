@@ -33,8 +33,7 @@ import gan_jax
 from gan_jax import convergence, data, dynamics, latents, penalties
 from gan_jax.field_picture import field_picture
 from gan_jax.networks import mlp
-from gan_jax.objectives.games import dirac
-from gan_jax.r3gan import r3gan
+from gan_jax.objectives import dirac
 
 # %% [markdown]
 # ## 1. A field that turns
@@ -150,12 +149,15 @@ for name, size in modulus.items():
 # ## 3. Four remedies, seen
 #
 # An average over an orbit that circles needs no new force: it lies near the centre.
+# (Optimistic and extragradient steps, in `gan_jax.dynamics`, are two more remedies.
+# [docs/systems.md](../docs/systems.md) compares them all. One dimension is for drawing:
+# in the plane the plain flow conserves $\varphi \times \psi$ and never arrives.)
 
 # %%
 swing, averages = course(
     game(),
     in_turn,
-    ema={"gen": lambda step: jnp.float32(0.99)},
+    ema={"gen": lambda step: jnp.float32(0.99)},  # a number would be warmed up
     steps=1500,
 )
 shown = {name: course(objective, play)[0] for name, (objective, play) in ways.items()}
@@ -163,7 +165,7 @@ figure, axes = plt.subplots(1, 4, figsize=(13, 3.5))
 for axis, (name, path) in zip(axes[:3], list(shown.items())[1:], strict=True):
     field = field_picture(motion(ways[name][0]), edge, {name: path})
     axis.imshow(field, extent=edge)
-    axis.set_title(f"ends {np.linalg.norm(path[-1]):.1g} away")
+    axis.set_title(f"{name}: ends {np.linalg.norm(path[-1]):.1g} away")
 axes[3].plot(np.abs(averages["gen"]), label="|average of φ|")
 axes[3].plot(np.abs(swing[:, 0]), lw=0.6, label="|φ|, in turn")
 axes[3].set_yscale("log")
@@ -184,14 +186,15 @@ assert abs(averages["gen"][-1, 0]) < 0.1
 #
 # R3GAN takes friction on the data (R1) and on the fakes (R2), a loss that judges each
 # fake against a real sample, which leaves no reason to drop a mode, and an average of
-# the generator with a growing half-life. Its weights and rates fall along a cosine,
-# counted in images. `r3gan` is that recipe for any two networks; here two small MLPs.
+# the generator. Weights and rates fall, the half-life of the average and Adam's second
+# decay rise, all along a cosine that is counted in images. `r3gan` is that recipe for
+# any two networks; here two small MLPs.
 
 # %%
 steps, batch_size = 3_000, 256
 ring = data.ring()
 points = jnp.asarray(data.mixture_points(ring, 50_000, seed=0).arrays["real"])
-model = r3gan(
+model = gan_jax.r3gan(
     mlp.generator(2),
     mlp.discriminator(),
     latent=latents.normal(64),

@@ -50,26 +50,22 @@ def gradients(case: Case) -> tuple[Params, Params, Params]:
     and of the player's own loss."""
     batch = case.batch()
     objective = case.objective(None)
-    params, stats = jax.jit(objective.init)(jax.random.key(0), batch)
-    keys = jax.random.split(jax.random.key(2), len(jax.tree.leaves(batch)[0]))
     step = jnp.asarray(2)
 
-    def merged(moving: Params) -> jax.Array:
-        return objective.loss({**params, **moving}, stats, batch, keys, step)[0]
+    @jax.jit  # one program: compiling is what takes the time here
+    def all_three() -> tuple[Params, Params, Params]:
+        params, stats = objective.init(jax.random.key(0), batch)
+        keys = jax.random.split(jax.random.key(2), len(jax.tree.leaves(batch)[0]))
 
-    def own(player: str) -> Any:
-        return jax.grad(case.apart(params, stats, batch, keys, step)[player])(
-            params[player]
-        )
+        def merged(moving: Params) -> jax.Array:
+            return objective.loss({**params, **moving}, stats, batch, keys, step)[0]
 
-    both = jax.jit(jax.grad(merged))(params)
-    alone = jax.jit(
-        lambda params: {
-            player: jax.grad(merged)({player: params[player]})[player]
-            for player in params
-        }
-    )(params)
-    return both, alone, jax.jit(lambda: {player: own(player) for player in params})()
+        alone = {p: jax.grad(merged)({p: params[p]})[p] for p in params}
+        apart = case.apart(params, stats, batch, keys, step)
+        own = {p: jax.grad(apart[p])(params[p]) for p in params}
+        return jax.grad(merged)(params), alone, own
+
+    return all_three()
 
 
 def trained(case: Case, axis_name: str | None = None) -> Kernel:

@@ -172,7 +172,7 @@ def test_a_reconstruction_is_the_generator_of_the_code():
 @pytest.mark.parametrize("critic", [True, False])
 def test_the_gradients_of_alpha_gan_by_hand(critic):
     params, keys, x, grads, info = played(
-        alpha_gan(ENC, GEN, DISC, CODE if critic else None, latent=LATENT, weight=4.0)
+        alpha_gan(GEN, ENC, DISC, CODE if critic else None, latent=LATENT, weight=4.0)
     )
     z = z_of(keys, 3)
     a, b, w = params["enc"], params["gen"], params["disc"]
@@ -377,19 +377,19 @@ def test_mistakes_are_named(unchecked):
     with pytest.raises(ValueError, match="Give the encoder the latent's size"):
         ogan(gen, linear(4), latent=LATENT).init(key, real)
     with pytest.raises(ValueError, match="no critic of codes"):
-        alpha_gan(enc, gen, disc, None, latent=LATENT, code_penalty=secant())
+        alpha_gan(gen, enc, disc, None, latent=LATENT, code_penalty=secant())
     with pytest.raises(ValueError, match="z has shape"):
-        alpha_gan(linear(4), gen, disc, None, latent=LATENT).init(key, real)
+        alpha_gan(gen, linear(4), disc, None, latent=LATENT).init(key, real)
     with pytest.raises(ValueError, match="the data have shape"):
-        alpha_gan(enc, linear(5), disc, None, latent=LATENT).init(key, real)
+        alpha_gan(linear(5), enc, disc, None, latent=LATENT).init(key, real)
     with pytest.raises(ValueError, match="'index'"):
         glo(gen, count=4, latent=LATENT).init(key, real)
     wrong = {**real, "index": jnp.arange(4.0)}
     with pytest.raises(ValueError, match="integers of shape"):
         glo(gen, count=4, latent=LATENT).init(key, wrong)
-    with pytest.raises(ValueError, match="Give the generator the data's shape"):
+    with pytest.raises(ValueError, match="Give the generator the data's size"):
         glo(linear(5), count=4, latent=LATENT).init(key, rows)
-    with pytest.raises(ValueError, match="Give the generator the data's shape"):
+    with pytest.raises(ValueError, match="Give the generator the data's size"):
         imle(linear(5), latent=LATENT).init(key, real)
     with pytest.raises(ValueError, match="at least 1"):
         glo(gen, count=0, latent=LATENT)

@@ -341,6 +341,8 @@ def test_clear_errors(unchecked):
         model(play=(("gen",),))
     with pytest.raises(ValueError, match="a play is a tuple of moves"):
         model(play=("gen", "disc"))
+    with pytest.raises(ValueError, match="players, each once"):
+        model(play=(("gen", "gen"), ("disc",)))
     with pytest.raises(ValueError, match="accumulate is 0"):
         model(accumulate=0)
     trained = model(play=PLAYS["three_critic_steps"])

@@ -23,8 +23,12 @@ def test_both_forms_of_a_notebook_are_equal(path):
     assert not any(cell.get("outputs") for cell in written.cells)
 
 
-def test_single_loss_learns_the_ring():
-    notebook = jupytext.read(NOTEBOOKS / "01_single_loss.py")
+# Both end with the number of modes that were found, of eight.
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("01_single_loss", 2), ("02_dirac_to_r3gan", 3)]
+)
+def test_it_ends_with_all_modes_of_the_ring(name, wanted):
+    notebook = jupytext.read(NOTEBOOKS / f"{name}.py")
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     last = notebook.cells[-1].outputs[-1]
     assert last["data"]["text/plain"] == "8"
@@ -34,4 +38,4 @@ def test_single_loss_learns_the_ring():
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    assert len(pictures) == 2
+    assert len(pictures) == wanted

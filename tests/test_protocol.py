@@ -37,13 +37,15 @@ def test_each_player_gets_its_own_gradient(name):
 
 @cases
 def test_the_step(name):
-    """Laws 3, 5, 7 and the guard, on one compiled step."""
+    """Laws 3 to 7 and the guard, on one compiled step and three kinds of company."""
     case = CASES[name]
     built, batch = trained(case), case.batch()
+    seeds = jax.vmap(jax.random.key)(jnp.arange(2))
+    starts = jax.jit(jax.vmap(built.init, in_axes=(0, None)))(seeds, batch)
+    start = jax.tree.map(lambda x: x[1], starts)
     with jax.debug_key_reuse(True):
-        state = jax.jit(built.init)(jax.random.key(0), batch)
         step = jax.jit(built.step)
-        first, _ = step(state, batch)
+        first, _ = step(start, batch)
         second, info = step(first, batch)
         # A run taken up again from what lies on disk is the same run, bit for bit.
         saved = jax.device_get(first._replace(key=jax.random.key_data(first.key)))
@@ -55,12 +57,19 @@ def test_the_step(name):
         assert step._cache_size() == 1
     assert same(second, resumed)
     assert int(fault["bad"]) == 1
-    assert same(
-        second._replace(step=kept.step, bad=kept.bad, skipped=kept.skipped), kept
-    )
+    counters = {name: getattr(kept, name) for name in ("step", "bad", "skipped")}
+    assert same(second._replace(**counters), kept)
     for player in first.params:
         assert largest_gap(first.params[player], second.params[player]) > 0, player
     assert all(np.ndim(x) == 0 and np.isfinite(x) for x in info.values())
+    # Seeds by vmap; four devices, sharded and mapped.
+    many = jax.jit(jax.vmap(built.step, in_axes=(0, None)))
+    both, infos = many(many(starts, batch)[0], batch)
+    alike((second, info), jax.tree.map(lambda x: x[1], (both, infos)))
+    some = jax.devices()[: 4 if case.smooth else 1]
+    for parallel in (devices.sharded(devices.data_mesh(some)), devices.pmapped(some)):
+        own = trained(case, parallel.axis_name)
+        alike((second, info), two_steps(own, parallel, start, batch))
 
 
 def same(a, b):
@@ -69,41 +78,20 @@ def same(a, b):
     )
 
 
-@cases
-def test_seeds_and_devices(name):
-    """Law 6: two seeds by vmap. Law 4: four devices, sharded and mapped, as one."""
-    case = CASES[name]
-    some = jax.devices()[: 4 if case.smooth else 1]
-    batch = jax.tree.map(np.asarray, case.batch())
-    alone = trained(case)
-    seeds = jax.vmap(jax.random.key)(jnp.arange(2))
-    starts = jax.jit(jax.vmap(alone.init, in_axes=(0, None)))(seeds, batch)
-    many = jax.jit(jax.vmap(alone.step, in_axes=(0, None)))
-    states = starts
-    for _ in range(2):
-        states, infos = many(states, batch)
-    second = jax.device_get(jax.tree.map(lambda x: x[1], (states.params, infos)))
-    for parallel in (
-        devices.sharded(devices.data_mesh(some)),
-        devices.pmapped(some),
-    ):
-        state, info = two_steps(
-            trained(case, parallel.axis_name),
-            parallel,
-            jax.tree.map(lambda x: x[1], starts),
-            batch,
-        )
-        assert largest_gap(second[0], jax.device_get(state.params)) < 1e-5
-        assert info.keys() == second[1].keys()
-        for key, value in info.items():
-            np.testing.assert_allclose(value, second[1][key], rtol=1e-4, atol=1e-5)
+def alike(run, other):
+    (state, info), (other_state, other_info) = run, other
+    assert largest_gap(*jax.device_get((state.params, other_state.params))) < 1e-5
+    assert info.keys() == other_info.keys()
+    for key, value in other_info.items():
+        np.testing.assert_allclose(value, info[key], rtol=1e-4, atol=1e-5)
 
 
 def two_steps(built, parallel, state, batch):
-    state = parallel.replicate(state)
+    state = parallel.replicate(jax.tree.map(jnp.copy, state))  # it is donated
     call = parallel.compile(lambda state, arrays, got: built.step(state, got), 0)
+    got = jax.tree.map(np.asarray, batch)
     for _ in range(2):
-        state, info = call(state, parallel.replicate(()), parallel.put(batch, 0))
+        state, info = call(state, parallel.replicate(()), parallel.put(got, 0))
     return state, info
 
 

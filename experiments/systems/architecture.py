@@ -333,7 +333,7 @@ SYSTEMS = [
         "networks.mlp.discriminator(classes=8)",
         "a ring of eight labelled Gaussians",
         "over 95% of each class on its own mode; below 50% with a D that is not shown "
-        "the label (any four modes that fall into place by chance)",
+        "the label (chance is 12%; luck gives more)",
         run_projection,
     ),
 ]

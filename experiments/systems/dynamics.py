@@ -339,7 +339,7 @@ SYSTEMS = [
     System(
         "two_rates",
         "kernel",
-        "that game where equal rates fail: two rates, k moves; a weight; an average",
+        "the linear-quadratic game at mu = 0.7: two rates, k moves; a weight; a mean",
         "a faster D converges as predicted; a weight is inert under Adam; the average "
         "of an orbit is its centre",
         two_rates,

@@ -90,8 +90,8 @@ def coded(*, critic: bool, weight: float, seed: int = 0) -> Coded:
     players = ("enc", "gen", "disc", *(["code"] if critic else []))
     built = kernel(
         alpha_gan(
-            enc,
             gen,
+            enc,
             disc,
             code,
             latent=latents.normal(4),
@@ -269,7 +269,7 @@ SYSTEMS = [
         "ogan",
         "objectives.ogan",
         "16 numbers made of 8, x = tanh(1.5 u M)",
-        "rho above 0.95 and reconstructions within 0.1 of the variance; without rho's "
+        "rho above 0.95 and reconstructions below 0.1 of the variance; without rho's "
         "term an error above the variance",
         of_bent_gaussians,
     ),

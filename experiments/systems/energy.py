@@ -175,7 +175,7 @@ SYSTEMS = [
         "objectives.energy_model",
         "a double well, by chains of 3 steps",
         "KL(data ‖ exp(-U) / Z) < 0.05, and more if chains begin anew each step or "
-        "the squares weigh 1",
+        "the squares weigh 1, not 0.01",
         run_energy_model,
     ),
 ]

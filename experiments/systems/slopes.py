@@ -136,7 +136,7 @@ def near(value: float, wanted: float, share: float = 0.02) -> bool:
 
 
 def nonsaturating() -> Shown:
-    """The slide's claim: it is the loss of G, not the divergence, that counts."""
+    """It is the loss of G, not the divergence, that counts."""
     stuck = late(lines(MINIMAX)[1])
     _, plain = lines(losses.nonsaturating())
     both = penalties.total(penalties.r1(0.1), penalties.r2(0.1))
@@ -228,12 +228,12 @@ def gan_qp() -> Shown:
     )
 
 
-DIRACS = "two Diracs 2 apart, and parallel lines from theta = 2"
+DIRACS = "two Diracs d = 2 apart, and parallel lines from theta = 2"
 SYSTEMS = [
     System(
         "non_saturating",
         "losses.nonsaturating",
-        "parallel lines from theta = 2, where JS is log 2",
+        "data on the line x = 0, fakes on x = theta from theta = 2: JS is log 2",
         "theta < 0.1, also with R1 + R2; the saturating G above 1.5",
         nonsaturating,
     ),
@@ -241,14 +241,16 @@ SYSTEMS = [
         "gan_gp",
         "penalties.wgan_gp",
         "parallel lines from theta = 2, logistic losses",
-        "theta < 0.5 for both G's; the saturating one without penalty above 1.5",
+        "theta < 0.5 for the non-saturating and the saturating G; the latter without "
+        "penalty above 1.5",
         lambda: target_slope(penalties.wgan_gp()),
     ),
     System(
         "dragan",
         "penalties.dragan",
         "parallel lines from theta = 2, logistic losses",
-        "theta < 0.5 for both G's; the saturating one without penalty above 1.5",
+        "theta < 0.5 for the non-saturating and the saturating G; the latter without "
+        "penalty above 1.5",
         lambda: target_slope(penalties.dragan()),
     ),
     System(

@@ -197,7 +197,7 @@ SYSTEMS = [
         "mmd_gan",
         "objectives.mmd_gan",
         "ring of 8 Gaussians, moments of 8 learned features",
-        f"8 modes; under {LEFT:.0%} of the untrained distance to the data left, and at "
+        f"8 modes; at most {LEFT:.0%} of the untrained distance is left, and at "
         "least twice that without a penalty on the witness's slope",
         run_mmd_gan,
     ),
@@ -205,7 +205,7 @@ SYSTEMS = [
         "ot_gan",
         "objectives.ot_gan",
         "ring of 8 Gaussians, transport in 16 learned features",
-        f"8 modes; under {LEFT:.0%} of the untrained distance to the data left, and at "
+        f"8 modes; at most {LEFT:.0%} of the untrained distance is left, and at "
         "least twice that with batches of 8 for 128",
         run_ot_gan,
     ),
@@ -213,7 +213,7 @@ SYSTEMS = [
         "sinkhorn",
         "objectives.ot_gan",
         "a Gumbel distribution on the line, transport of samples, no D",
-        "half as far from the true quantiles, at most, as a real batch is on average",
+        "at most half of a real batch's mean distance from the true quantiles",
         run_sinkhorn,
     ),
 ]

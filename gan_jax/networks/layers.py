@@ -19,6 +19,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from gan_jax.ops.conv import conv, conv_transpose
+from gan_jax.stop import stop
 
 Initializer = Callable[..., Any]
 
@@ -50,7 +51,7 @@ def spectral_norm(module: nn.Module, weight: Array, train: bool) -> Array:
     Networks", 2018, arXiv:1802.05957, algorithm 1.
     """
     matrix = weight.reshape(-1, weight.shape[-1])
-    fixed = lax.stop_gradient(matrix).astype(jnp.float32)
+    fixed = stop(matrix).astype(jnp.float32)
 
     def start() -> Array:
         key = module.make_rng("params")
@@ -63,7 +64,7 @@ def spectral_norm(module: nn.Module, weight: Array, train: bool) -> Array:
         v = unit(u @ fixed)
         u = unit(fixed @ v)
         u_stored.value, v_stored.value = u, v
-    u, v = lax.stop_gradient((u, v))
+    u, v = stop((u, v))
     sigma = u @ matrix @ v
     return weight / jnp.where(sigma == 0, 1.0, sigma)
 

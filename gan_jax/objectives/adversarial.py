@@ -21,34 +21,38 @@ References: Su Jianlin, "single loss GAN", 2019, kexue.fm/archives/6387 and 9969
 et al., "Training Generative Adversarial Networks in One Stage", 2021, arXiv:2103.00430.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from gan_jax.augment import Augment
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
-from gan_jax.objectives.players import needed, scores
+from gan_jax.objectives.per_sample import check_per_sample
+from gan_jax.objectives.players import check_fakes, needed, scores
 from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty
+from gan_jax.regularizers import Regularizer
 from gan_jax.stop import stop
 
 Gradient = Literal["merged", "article", "one_backward"]
 Score = Callable[[Any, Any, Array, tuple[Array, ...]], tuple[Array, Any]]
+View = Callable[[Array], Array]
 
 
 def adversarial(
     gen: Network,
     disc: Network,
     *,
-    loss: Loss,
+    loss: Loss | Callable[[Array], Loss],
     latent: Latent,
     penalty: Penalty | None = None,
+    regularizer: Regularizer | None = None,
+    augment: Augment | None = None,
     gradient: Gradient = "merged",
     conditional: bool = False,
 ) -> Objective:
@@ -58,12 +62,22 @@ def adversarial(
     stats, and the mean of what they return is written: BatchNorm averages over real and
     fake alike, and spectral normalisation takes one power iteration a step.
 
+    With an augmentation T, D is D(T(.)) wherever it appears: real and fake samples have
+    draws of their own, and G sees its fakes through the draw that D saw them through.
+    Penalties are on the slope by the sample before T, through the real samples' draws.
+
+    What an augmentation and a regularizer remember lies beside D's own stats, and like
+    them is written by moves of D only: ``stats["disc"]`` is then ``{"network": ...,
+    "augment": ..., "regularizer": ...}``. Without them it is the network's alone.
+
     Args:
       gen: ``z (n, latent) -> samples (n, ...)``; also given labels if conditional.
       disc: ``samples -> logits (n,)``; also given labels if conditional.
-      loss: what each player minimises.
+      loss: what each player minimises; or a schedule of losses, step -> loss.
       latent: the prior of z.
       penalty: added to D's loss.
+      regularizer: added to D's loss too; a cost of its logits, with a memory.
+      augment: a random change of every sample before D sees it.
       gradient: how the two gradients are written as one; see above.
       conditional: give both networks ``batch["label"]``, int32 (n,), too.
 
@@ -72,7 +86,8 @@ def adversarial(
       images, which become x / 127.5 - 1 in [-1, 1]. Its info holds each player's
       ``loss`` (D's without penalty) and D's ``real_logit`` and ``fake_logit`` (means),
       ``accuracy`` (share of signs that are right; a loss whose targets are not on
-      either side of zero says little by it) and ``penalty``.
+      either side of zero says little by it), ``penalty`` and ``regularizer``; and what
+      is remembered, as in ``disc/augment_p``.
 
     Raises:
       ValueError: for an unknown gradient mode, a batch without what is needed, logits
@@ -84,6 +99,9 @@ def adversarial(
             f"gradient is {gradient!r}, but it must be one of {get_args(Gradient)}."
         )
 
+    rules = {"augment": augment, "regularizer": regularizer}
+    remembering = {name: rule for name, rule in rules.items() if rule is not None}
+
     def init(key: Array, batch: Batch) -> tuple[Params, Stats]:
         real, labels = _inputs(batch, conditional)
         gen_key, disc_key, z_key = jax.random.split(key, 3)
@@ -94,9 +112,11 @@ def adversarial(
         }
         _check_fakes(gen, networks["gen"], z, real, labels)
         if gradient == "one_backward":
-            _check_per_sample(disc, real, labels)
+            check_per_sample(disc, real, labels)
         params = {player: params for player, (params, _) in networks.items()}
         stats = {player: stats for player, (_, stats) in networks.items()}
+        if begun := {name: rule.init() for name, rule in remembering.items()}:
+            stats["disc"] = {"network": stats["disc"], **begun}
         return params, stats
 
     def score(
@@ -108,26 +128,29 @@ def adversarial(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
     ) -> tuple[Array, tuple[Stats, Info]]:
         real, labels = _inputs(batch, conditional)
-        z_keys, penalty_keys = split_keys(keys, 2)
+        now = loss if isinstance(loss, Loss) else loss(step)
+        z_keys, penalty_keys, *view_keys = split_keys(keys, 2 if augment is None else 4)
         z = jax.vmap(latent)(z_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, *labels, train=True)
-        theta, held = params["disc"], stats["disc"]
-        real_logits, real_stats = score(theta, held, real, labels)
+        theta, memory = params["disc"], stats["disc"]
+        held = memory["network"] if remembering else memory
+        view_real, view_fake = _views(augment, memory, view_keys)
+        real_logits, real_stats = score(theta, held, view_real(real), labels)
         # Twice the same logits: for L_D, and for L_G.
         fake_logits, gen_logits, fake_stats = _fake_scores(
-            score, gradient, theta, held, fake, labels
+            score, gradient, theta, held, view_fake(fake), labels
         )
-        disc_loss = loss.disc(real_logits, fake_logits)
+        disc_loss = now.disc(real_logits, fake_logits)
         if gradient == "article":
-            gen_loss = loss.gen(real_logits, gen_logits)
-            total = disc_loss + gen_loss - loss.gen(real_logits, fake_logits)
+            gen_loss = now.gen(real_logits, gen_logits)
+            total = disc_loss + gen_loss - now.gen(real_logits, fake_logits)
         else:
-            gen_loss = loss.gen(stop(real_logits), gen_logits)
+            gen_loss = now.gen(stop(real_logits), gen_logits)
             total = disc_loss + gen_loss
         info = _info(real_logits, fake_logits, disc_loss, gen_loss)
         if penalty is not None:
             cost = penalty(
-                lambda x: score(theta, held, x, labels)[0],
+                lambda x: score(theta, held, view_real(x), labels)[0],
                 real,
                 stop(fake),
                 penalty_keys,
@@ -135,12 +158,40 @@ def adversarial(
             )
             total += cost
             info["disc/penalty"] = cost
-        return total, (
-            {"gen": gen_stats, "disc": mean_of([real_stats, fake_stats])},
-            info,
-        )
+        learned: dict[str, Any] = {}
+        if regularizer is not None:
+            cost, learned["regularizer"] = regularizer.cost(
+                memory["regularizer"], real_logits, fake_logits, step
+            )
+            total += cost
+            info["disc/regularizer"] = cost
+        if augment is not None:
+            learned["augment"] = augment.update(memory["augment"], real_logits)
+        info |= {
+            f"disc/{rule}_{name}": value
+            for rule, own in learned.items()
+            for name, value in own.items()
+        }
+        disc_stats = mean_of([real_stats, fake_stats])
+        if learned:
+            disc_stats = {"network": disc_stats, **learned}
+        return total, ({"gen": gen_stats, "disc": disc_stats}, info)
 
     return Objective(init, merged_loss)
+
+
+def _views(augment: Augment | None, memory: Any, keys: list[Array]) -> tuple[View, ...]:
+    """How D sees real samples, and how fake ones: always through the same draws."""
+    if augment is None:
+        return (lambda x: x,) * 2
+
+    def through(keys: Array) -> View:
+        # A penalty draws anew what the loss has drawn, on purpose: hence the clone.
+        return lambda x: jax.vmap(augment.apply, (None, 0, 0))(
+            memory["augment"], jax.random.clone(keys), x
+        )
+
+    return tuple(through(own) for own in keys)
 
 
 def _fake_scores(
@@ -228,66 +279,4 @@ def _check_fakes(
     fake, _ = jax.eval_shape(
         lambda params, stats: gen.apply(params, stats, z, *labels, train=False), *made
     )
-    if fake.shape != real.shape:
-        raise ValueError(
-            f"the generator makes samples of shape {fake.shape[1:]}, but the data's "
-            f"have shape {real.shape[1:]}. Give the generator the data's size and "
-            "channels."
-        )
-
-
-def _check_per_sample(disc: Network, real: Array, labels: tuple[Array, ...]) -> None:
-    """Refuse a discriminator whose logit of one sample depends on another sample."""
-    dtypes = tuple(label.dtype for label in labels)
-    if _couples_samples(disc, real.shape[1:], real.dtype, dtypes):
-        raise ValueError(
-            "gradient='one_backward' needs a discriminator that judges every sample by "
-            "itself, but the logit of one sample depends on another sample of the "
-            "batch (BatchNorm or another batch statistic in the discriminator). Use "
-            "gradient='merged', or a discriminator without such layers."
-        )
-
-
-# Once for a discriminator, however often its parameters are made.
-@functools.lru_cache(maxsize=32)
-def _couples_samples(
-    disc: Network, shape: tuple[int, ...], dtype: Any, label_dtypes: tuple[Any, ...]
-) -> bool:
-    """Whether another second sample changes the first one's logit, by a single bit.
-
-    Parameters and stats are drawn by their shapes alone, so that no zero at
-    initialisation hides a path, and the program is compiled without optimisation: a
-    full-size discriminator takes seconds, where its gradient by the other sample takes
-    most of a minute. All is constant, so the caller may be traced.
-    """
-    rng = np.random.default_rng(0)
-
-    def drawn(x: Any) -> Any:
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            return np.zeros(x.shape, x.dtype)
-        scale = np.prod(x.shape[:-1]) ** -0.5 if len(x.shape) > 1 else 0.1
-        return (rng.standard_normal(x.shape, np.float32) * scale).astype(x.dtype)
-
-    def logit(params: Any, stats: Any, x: Array, *labels: Array) -> Array:
-        return disc.apply(params, stats, x, *labels, train=True)[0][0]
-
-    first, *others = rng.standard_normal((3, *shape))
-    pairs = [
-        np.stack([first, scale * x]) for scale, x in zip((1, 10), others, strict=True)
-    ]
-    labels = tuple(np.zeros(2, dtype) for dtype in label_dtypes)
-    key, x = jax.eval_shape(lambda: (jax.random.key(0), jnp.zeros((2, *shape), dtype)))
-    like = jax.eval_shape(disc.init, key, x, *labels)
-    params, stats = jax.tree.map(drawn, like)
-    quick: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    try:
-        program = jax.jit(logit).lower(params, stats, x, *labels)
-    except NameError:  # of a mapped axis: it wants the other devices' samples
-        return True
-    with jax.ensure_compile_time_eval():
-        compiled = program.compile(quick if jax.default_backend() == "cpu" else None)
-        one, other = (
-            np.asarray(compiled(params, stats, pair.astype(dtype), *labels))
-            for pair in pairs
-        )
-    return not np.array_equal(one, other)
+    check_fakes(fake, real)

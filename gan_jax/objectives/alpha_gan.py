@@ -54,8 +54,8 @@ Score = Callable[[Any, Array], tuple[Array, Any]]
 
 
 def alpha_gan(
-    enc: Network,
     gen: Network,
+    enc: Network,
     disc: Network,
     code: Network | None,
     *,
@@ -70,8 +70,8 @@ def alpha_gan(
     stats; the mean of what the calls return is written.
 
     Args:
-      enc: ``samples -> codes (n, latent)``.
       gen: ``z (n, latent) -> samples (n, ...)``.
+      enc: ``samples -> codes (n, latent)``.
       disc: ``samples -> logits (n,)``.
       code: ``z -> logits (n,)``, or None for AE-GAN, a game of three.
       latent: the prior.

@@ -28,7 +28,7 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.objectives.players import begun, drawn, needed, scores
 from gan_jax.parts import mean_of
-from gan_jax.penalties import Norm, mean_distance, potential
+from gan_jax.penalties import Norm, check_norm, mean_distance, potential
 from gan_jax.stop import stop
 
 
@@ -67,6 +67,8 @@ def bigan_qp(
       ValueError: for a batch without what is needed, codes or samples of another shape
         than latents or data, or logits of another shape than (n,).
     """
+
+    check_norm(norm)
 
     def init(key: Array, batch: Batch) -> tuple[Params, Stats]:
         (real,) = needed(batch, "real")

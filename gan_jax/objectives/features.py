@@ -8,7 +8,7 @@ from jax import Array
 
 from gan_jax.kernel import Batch, Network, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.objectives.players import begun, drawn, needed
+from gan_jax.objectives.players import begun, check_fakes, drawn, needed
 from gan_jax.parts import mean_of
 from gan_jax.stop import stop
 
@@ -64,11 +64,7 @@ def views(
       ValueError: for fakes of another shape than the data's, or features of another
         shape than (n, d).
     """
-    if fake.shape != real.shape:
-        raise ValueError(
-            f"the generator made samples of shape {fake.shape}, but the data's have "
-            f"shape {real.shape}. Give the generator the data's size and channels."
-        )
+    check_fakes(fake, real)
     if disc is None:
         flat_real, flat_fake = (
             gathered(_full(x.reshape(len(x), -1)), axis_name) for x in (real, fake)

@@ -65,7 +65,7 @@ def dirac(
     Converge?", 2018, arXiv:1801.04406; Su Jianlin, 2019, kexue.fm/archives/6583, in
     more than one dimension.
     """
-    phi, psi = jnp.asarray(gen), jnp.asarray(disc)
+    phi, psi = _floating(gen), _floating(disc)
     _check_vectors(phi, psi, "of one size", phi.shape == psi.shape)
 
     def point(phi: Array, stats: Stats, *z: Array, train: bool) -> tuple[Array, Stats]:
@@ -109,8 +109,8 @@ def bilinear(
 
     Reference: Daskalakis et al., "Training GANs with Optimism", 2017, arXiv:1711.00141.
     """
-    phi, psi = jnp.asarray(gen), jnp.asarray(disc)
-    m = jnp.eye(phi.size) if matrix is None else jnp.asarray(matrix)
+    phi, psi = _floating(gen), _floating(disc)
+    m = jnp.eye(phi.size) if matrix is None else _floating(matrix)
     _check_vectors(
         phi, psi, f"that M of shape {m.shape} joins", m.shape == (psi.size, phi.size)
     )
@@ -119,6 +119,12 @@ def bilinear(
         return psi @ (m @ (phi - real.mean(axis=0)))
 
     def init(key: Array, batch: Batch) -> tuple[Params, Stats]:
+        (real,) = needed(batch, "real")
+        if real.shape[1:] != phi.shape:
+            raise ValueError(
+                f"real samples have shape {real.shape[1:]}, but G is a point of shape "
+                f"{phi.shape}. Give data of its size."
+            )
         return _without_stats({"gen": jnp.copy(phi), "disc": jnp.copy(psi)})
 
     return _zero_sum(init, value)
@@ -190,6 +196,12 @@ def _zero_sum(
         return disc_loss + gen_loss, (stats, info)
 
     return Objective(init, loss)
+
+
+def _floating(numbers: Numbers) -> Array:
+    """Whole numbers too begin a game that is differentiated."""
+    x = jnp.asarray(numbers)
+    return x.astype(jnp.result_type(float, x.dtype))
 
 
 def _without_stats(params: Params) -> tuple[Params, Stats]:

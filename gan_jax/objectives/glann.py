@@ -34,7 +34,7 @@ from jaxtyping import Float, Int
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.objectives.players import begun, drawn, needed
+from gan_jax.objectives.players import begun, check_fakes, drawn, needed
 from gan_jax.reconstruction import Error, squared_error
 from gan_jax.stop import stop
 
@@ -86,6 +86,8 @@ def glo(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
     ) -> tuple[Array, tuple[Stats, Info]]:
         real, index = _rows(batch)
+        # A negative row would be counted from the end; it is as unknown as one beyond.
+        index = jnp.where(index < 0, count, index)
         rows = params["codes"].at[index].get(mode="fill", fill_value=jnp.nan)
         made, gen_stats = gen.apply(
             params["gen"], stats["gen"], on_sphere(rows), train=True
@@ -215,8 +217,4 @@ def _check_samples(
     made = jax.eval_shape(
         lambda p, s: gen.apply(p, s, z, train=False)[0], params["gen"], stats["gen"]
     )
-    if made.shape[1:] != real.shape[1:]:
-        raise ValueError(
-            f"the generator makes samples of shape {made.shape[1:]}, but the data's "
-            f"have shape {real.shape[1:]}. Give the generator the data's shape."
-        )
+    check_fakes(made, real)

@@ -23,7 +23,7 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import softplus
 from gan_jax.objectives.energy import energies
-from gan_jax.objectives.players import begun, drawn, needed, scores
+from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
 from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty, Weight, r1
 from gan_jax.stop import stop
@@ -111,6 +111,7 @@ def meg(
         z_keys, other_keys, penalty_keys = split_keys(keys, 3)
         z, other = drawn(latent, z_keys), drawn(latent, other_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, train=True)
+        check_fakes(fake, real)
         theta, held = params["disc"], stats["disc"]
         real_u, real_stats = energies(disc, theta, held, real)
         fake_u, fake_stats = energies(disc, theta, held, stop(fake))

@@ -47,7 +47,7 @@ from gan_jax.kernel import (
 )
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss, wasserstein
-from gan_jax.objectives.players import as_float, begun, drawn, needed
+from gan_jax.objectives.players import as_float, begun, check_fakes, drawn, needed
 from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Disc, Penalty
 from gan_jax.stop import stop
@@ -146,6 +146,7 @@ def ogan(
         z_keys, penalty_keys = split_keys(keys, 2)
         z = drawn(latent, z_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, train=True)
+        check_fakes(fake, real)
         theta, held = params["enc"], stats["enc"]
 
         def encoded(theta: Any, x: Array) -> tuple[Array, Any]:

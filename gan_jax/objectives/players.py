@@ -57,6 +57,19 @@ def scores(
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), stats
 
 
+def check_fakes(fake: Any, real: Any) -> None:
+    """Raises ValueError unless fakes, arrays or abstract ones, are shaped as the data.
+
+    Shapes that only broadcast would go unnoticed.
+    """
+    if fake.shape[1:] != real.shape[1:]:
+        raise ValueError(
+            f"the generator makes samples of shape {fake.shape[1:]}, but the data's "
+            f"have shape {real.shape[1:]}. Give the generator the data's size and "
+            "channels."
+        )
+
+
 def needed(batch: Batch, *names: str) -> tuple[Array, ...]:
     """The arrays of ``batch`` by these names, ``"real"`` as networks see it.
 

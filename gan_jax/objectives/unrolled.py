@@ -12,8 +12,8 @@ takes one ordinary step from theta. As one scalar, sg = `gan_jax.stop`,
     L = L_D(theta, sg(phi)) + L_G(theta_K(sg(theta), phi), phi).
 
 The stop at theta_0 holds for the move that is taken, so D's gradient is that of the
-first term alone. For K = 0 this is `adversarial`; a step costs about K + 1 times as
-much.
+first term alone. For K = 0 and "own" this is `adversarial`, for K = 0 and "zero_sum"
+the minimax game; a step costs about K + 1 times as much.
 
 Reference: Metz et al., "Unrolled Generative Adversarial Networks", 2016,
 arXiv:1611.02163.
@@ -29,7 +29,7 @@ from jax import Array
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
-from gan_jax.objectives.players import begun, drawn, needed, scores
+from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
 from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
@@ -103,6 +103,7 @@ def unrolled(
         fake, gen_stats = gen.apply(
             params["gen"], stats["gen"], drawn(latent, z_keys), train=True
         )
+        check_fakes(fake, real)
 
         def judged(theta: Any, fake: Array) -> tuple[Array, Array, Any]:
             r, real_stats = scores(disc, theta, stats["disc"], real)

@@ -111,8 +111,8 @@ def imle_apart(params, stats, batch, keys, step):
 
 def alpha(code):
     return alpha_gan(
-        NETS["enc"],
         NETS["gen"],
+        NETS["enc"],
         NETS["disc"],
         code,
         latent=LATENT,
