@@ -24,6 +24,7 @@ import optax
 from jax import Array
 
 from gan_jax.kernel import Batch, Info, Objective, Params, Schedule, Stats
+from gan_jax.parts import at
 from gan_jax.varying import varying
 
 Field = Callable[[Params, Stats, Batch, Array, Array | int], Params]
@@ -92,7 +93,7 @@ def consensus(
         if axis_name is not None:
             v = jax.lax.pmean(v, axis_name)
         square = sum(jnp.vdot(x, x) for x in jax.tree.leaves(v))
-        weight = gamma(step) if callable(gamma) else gamma
+        weight = at(gamma, step)
         info = info | {"field_norm": jnp.sqrt(square)}
         return scalar + weight / 2 * square, (stats_after, info)
 

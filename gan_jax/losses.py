@@ -101,9 +101,9 @@ def least_squares(real: float = 1.0, fake: float = 0.0, gen: float = 1.0) -> Los
     """L_D = E (r - b)^2 / 2 + E (f - a)^2 / 2,  L_G = E (f - c)^2 / 2.
 
     With b - c = 1 and b - a = 2, as in (real, fake, gen) = (1, -1, 0), G minimises
-    the Pearson chi-squared divergence of p + q from 2q, once D has answered. Its step
-    before that is another matter: with D at its best and held, L_G falls where q/p does,
-    and fakes may leave a place that lacks them (`gan_jax.ratios`).
+    the Pearson chi-squared divergence of p + q from 2q: so much for the value. With D
+    at its best and held, L_G is as large where fakes are missing as where there are too
+    many, so that its step need not lead them there (`gan_jax.ratios`).
 
     Args:
       real: b, D's target for real samples.

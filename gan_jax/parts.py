@@ -71,6 +71,11 @@ def split_keys(keys: Array, streams: int) -> list[Array]:
     return [split[:, stream] for stream in range(streams)]
 
 
+def at(value: float | Callable[[Array], Array], step: Array) -> Array | float:
+    """A number as it is, or what a schedule, step -> number, says of this step."""
+    return value(step) if callable(value) else value
+
+
 def averaged_parts(
     part: Callable[[dict[str, Any], Array], Any],
     batch: dict[str, Any],

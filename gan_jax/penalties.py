@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from gan_jax.kernel import Schedule
-from gan_jax.parts import split_keys
+from gan_jax.parts import at, split_keys
 
 Samples = Float[Array, "n *shape"]
 Scalar = Float[Array, ""]
@@ -43,7 +43,7 @@ def r1(gamma: Weight = 1.0) -> Penalty:
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        return _weight(gamma, step) / 2 * _squared_slope(disc, real).mean()
+        return at(gamma, step) / 2 * _squared_slope(disc, real).mean()
 
     return penalty
 
@@ -57,7 +57,7 @@ def r2(gamma: Weight = 1.0) -> Penalty:
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        return _weight(gamma, step) / 2 * _squared_slope(disc, fake).mean()
+        return at(gamma, step) / 2 * _squared_slope(disc, fake).mean()
 
     return penalty
 
@@ -75,7 +75,7 @@ def zero_centred(weight: Weight = 10.0) -> Penalty:
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
         between = _between(real, fake, keys)
-        return _weight(weight, step) * _squared_slope(disc, between).mean()
+        return at(weight, step) * _squared_slope(disc, between).mean()
 
     return penalty
 
@@ -99,7 +99,7 @@ def wgan_gp(
     ) -> Scalar:
         excess = _slope(disc, _between(real, fake, keys)) - target
         excess = jax.nn.relu(excess) if one_sided else excess
-        return _weight(weight, step) * jnp.square(excess).mean()
+        return at(weight, step) * jnp.square(excess).mean()
 
     return penalty
 
@@ -143,7 +143,7 @@ def dragan(
         share = _per_sample_uniform(share_keys, real)
         near = real + share * spread * deviation(real) * noise
         excess = _slope(disc, near) - target
-        return _weight(weight, step) * jnp.square(excess).mean()
+        return at(weight, step) * jnp.square(excess).mean()
 
     return penalty
 
@@ -177,7 +177,7 @@ def wgan_div(weight: Weight = 2.0, power: float = 6.0) -> Penalty:
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
         powers = [_slope(disc, x) ** power for x in (real, fake)]
-        return _weight(weight, step) / 2 * (powers[0].mean() + powers[1].mean())
+        return at(weight, step) / 2 * (powers[0].mean() + powers[1].mean())
 
     return penalty
 
@@ -208,7 +208,7 @@ def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        bound = _weight(scale, step) * mean_distance(real, fake, norm)
+        bound = at(scale, step) * mean_distance(real, fake, norm)
         return potential(disc(real) - disc(fake), bound).mean()
 
     return penalty
@@ -286,10 +286,6 @@ def lazy(penalty: Penalty, every: int) -> Penalty:
         )
 
     return seldom
-
-
-def _weight(weight: Weight, step: Step) -> Array | float:
-    return weight(step) if callable(weight) else weight
 
 
 def _squared_slope(disc: Disc, x: Samples) -> Float[Array, " n"]:

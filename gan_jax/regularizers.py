@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from gan_jax.augment import Augment
 from gan_jax.augment.augment import Memory
-from gan_jax.kernel import Schedule
-from gan_jax.parts import split_keys
+from gan_jax.parts import at, split_keys
 from gan_jax.penalties import Disc, Keys, Penalty, Samples, Step, Weight
 
 Logits = Float[Array, " n"]
@@ -88,7 +87,7 @@ def lecam(
         averages = {
             name: decay * memory[name] + (1 - decay) * now[name] for name in memory
         }
-        return _at(weight, step) * jnp.where(known, value, 0.0), averages
+        return at(weight, step) * jnp.where(known, value, 0.0), averages
 
     return Regularizer(init, cost)
 
@@ -127,12 +126,8 @@ def consistency(augment: Augment, real: Weight = 10.0, fake: Weight = 10.0) -> P
         disc: Disc, real_samples: Samples, fake_samples: Samples, keys: Keys, step: Step
     ) -> Scalar:
         real_keys, fake_keys = split_keys(keys, 2)
-        return _at(real, step) * gap(disc, real_samples, real_keys) + _at(
+        return at(real, step) * gap(disc, real_samples, real_keys) + at(
             fake, step
         ) * gap(disc, fake_samples, fake_keys)
 
     return penalty
-
-
-def _at(weight: float | Schedule, step: Int[Array, ""]) -> Array | float:
-    return weight(step) if callable(weight) else weight

@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Float
 
 from gan_jax.losses import Loss
+from gan_jax.parts import at
 from gan_jax.penalties import Disc, Keys, Penalty, Samples, Scalar, Step, Weight
 from gan_jax.stop import stop
 
@@ -112,7 +113,7 @@ def adversarial_training(
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        radius = epsilon(step) if callable(epsilon) else epsilon
+        radius = at(epsilon, step)
         both = (real, fake)
         moved = stop(perturbation(_summed(loss, disc), both, radius, ball, steps))
         worse = jax.tree.map(jnp.add, both, moved)
@@ -157,7 +158,7 @@ def loss_slope(loss: Loss, weight: Weight = 0.1, ball: Ball = "l2") -> Penalty:
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
     ) -> Scalar:
-        scale = weight(step) if callable(weight) else weight
+        scale = at(weight, step)
         of_real, of_fake = jax.grad(_summed(loss, disc))((real, fake))
         return scale * (cost(of_real) + cost(of_fake))
 

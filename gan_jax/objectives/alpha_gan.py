@@ -46,7 +46,7 @@ from gan_jax.kernel import (
 from gan_jax.latents import Latent
 from gan_jax.losses import softplus
 from gan_jax.objectives.players import begun, drawn, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.parts import at, mean_of, split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
 
@@ -123,7 +123,7 @@ def alpha_gan(
         remade, remade_stats = made(params["gen"], stop(codes))
         by_enc, _ = made(stop(params["gen"]), codes)
 
-        scale = weight(step) if callable(weight) else weight
+        scale = at(weight, step)
         theta, held = params["disc"], stop(params["disc"])
         gen_loss = scale * jnp.abs(real - remade).mean()
         gen_loss -= judged(held, remade)[0].mean() + judged(held, fake)[0].mean()

@@ -24,7 +24,7 @@ from gan_jax.latents import Latent
 from gan_jax.losses import softplus
 from gan_jax.objectives.energy import energies
 from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.parts import at, mean_of, split_keys
 from gan_jax.penalties import Penalty, Weight, r1
 from gan_jax.stop import stop
 
@@ -120,7 +120,7 @@ def meg(
         cost, mutual_stats = cost_of(
             mutual, params["mutual"], stats["mutual"], fake, z, other
         )
-        scale = weight(step) if callable(weight) else weight
+        scale = at(weight, step)
         total = disc_loss + gen_loss + scale * cost
         info = {
             "disc/loss": disc_loss,

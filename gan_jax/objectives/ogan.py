@@ -48,7 +48,7 @@ from gan_jax.kernel import (
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss, wasserstein
 from gan_jax.objectives.players import as_float, begun, check_fakes, drawn, needed
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.parts import at, mean_of, split_keys
 from gan_jax.penalties import Disc, Penalty
 from gan_jax.stop import stop
 
@@ -76,7 +76,7 @@ def secant(weight: float | Schedule = 0.25) -> Penalty:
         same = apart == 0
         rise = jnp.square(disc(real) - disc(fake))
         slope = jnp.where(same, 0.0, rise / jnp.where(same, 1.0, apart))
-        return (weight(step) if callable(weight) else weight) * slope.mean()
+        return at(weight, step) * slope.mean()
 
     return penalty
 
@@ -159,7 +159,7 @@ def ogan(
         gen_codes, _ = encoded(stop(theta), fake)
         real_logits, fake_logits = real_codes.mean(-1), enc_codes.mean(-1)
         rho = correlation(z, enc_codes).mean()
-        scale = weight(step) if callable(weight) else weight
+        scale = at(weight, step)
         enc_loss = loss.disc(real_logits, fake_logits) - scale * rho
         gen_loss = loss.gen(stop(real_logits), gen_codes.mean(-1))
         gen_loss -= scale * correlation(z, gen_codes).mean()
