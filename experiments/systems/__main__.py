@@ -63,7 +63,7 @@ def row(system: System, directory: Path) -> dict[str, Any]:
         "task": system.task,
         "must": system.must,
         "showed": shown.text,
-        "holds": shown.holds,
+        "holds": bool(shown.holds),  # a NumPy truth is not JSON's
         "seconds": round(seconds, 1),
     }
 
@@ -72,10 +72,11 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as the README's table has them."""
     lines = ["| system | where | must show | showed | s |", "|---|---|---|---|---|"]
     for r in rows:
+        cell = {k: str(v).replace("|", "\\|") for k, v in r.items()}
         mark = "" if r["holds"] else " **does not hold**"
         lines.append(
-            f"| {r['system']} | `{r['where']}` | {r['task']}: {r['must']} | "
-            f"{r['showed']}{mark} | {r['seconds']:.0f} |"
+            f"| {cell['system']} | `{cell['where']}` | {cell['task']}: {cell['must']} | "
+            f"{cell['showed']}{mark} | {r['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
