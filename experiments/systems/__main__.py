@@ -72,11 +72,13 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as the README's table has them."""
     lines = ["| system | where | must show | showed | s |", "|---|---|---|---|---|"]
     for r in rows:
-        cell = {k: str(v).replace("|", "\\|") for k, v in r.items()}
-        mark = "" if r["holds"] else " **does not hold**"
+        cell = {name: str(value).replace("|", "\\|") for name, value in r.items()}
+        cell["task"] += ": " + cell["must"]
+        if not r["holds"]:
+            cell["showed"] += " **does not hold**"
         lines.append(
-            f"| {cell['system']} | `{cell['where']}` | {cell['task']}: {cell['must']} | "
-            f"{cell['showed']}{mark} | {r['seconds']:.0f} |"
+            f"| {cell['system']} | `{cell['where']}` | {cell['task']} | "
+            f"{cell['showed']} | {r['seconds']:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
