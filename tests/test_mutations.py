@@ -1,6 +1,6 @@
 """The lies can still be told: each replaces what stands in its file exactly once.
 
-Whether the tests see them is asked by ``python -m tests.mutations``, which takes an hour.
+Whether the tests see them is asked by ``python -m tests.mutations``, an hour's work.
 """
 
 from pathlib import Path

@@ -76,7 +76,8 @@ def test_an_unknown_name_says_which_there_are():
 def test_a_row_that_does_not_hold_is_a_failure(tmp_path, monkeypatch, capsys):
     def row(holds):
         picture = np.zeros((4, 4), np.uint8)
-        return System("it", "gan", "a", "b", lambda: Shown(np.bool_(holds), "c", picture))
+        shown = Shown(np.bool_(holds), "c", picture)
+        return System("it", "gan", "a", "b", lambda: shown)
 
     monkeypatch.setattr(command, "every_system", lambda: {"it": row(False)})
     monkeypatch.setattr(sys, "argv", ["systems", "--directory", str(tmp_path)])
