@@ -241,13 +241,16 @@ def stability(mu: float, rates: dict[str, float] | None = None) -> float:
 
 def curves(series: dict[str, np.ndarray], title: str) -> np.ndarray:
     """Errors over steps, by powers of ten."""
-    rows = []
-    for step in range(0, 20_000, 100):
-        at = {
-            f"{n} loss": float(np.log10(max(e[step], 1e-16))) for n, e in series.items()
-        }
-        rows.append({"step": step, **at})
-    return images.run_picture([], rows)
+    steps = range(0, 20_000, 100)
+    logs = {
+        name: [float(np.log10(max(error[step], 1e-16))) for step in steps]
+        for name, error in series.items()
+    }
+    return images.plot(
+        title,
+        {name: ([float(step) for step in steps], log) for name, log in logs.items()},
+        size=(640, 320),
+    )
 
 
 def linear_quadratic_game() -> Shown:
