@@ -44,13 +44,13 @@ MUTATIONS = [
         GAME,
         "ratio = (g / c)",
         "ratio = (c / g)",
-        separation("nonsaturating", gradient="one_backward"),
+        separation("nonsaturating", "total", "one_backward"),
     ),
     Mutation(
         GAME,
         "total = disc_loss + gen_loss - now.gen(real_logits, fake_logits)",
         "total = disc_loss + gen_loss + now.gen(real_logits, fake_logits)",
-        separation("nonsaturating", gradient="article"),
+        separation("nonsaturating", "total", "article"),
     ),
     Mutation(
         LOSSES,
