@@ -257,12 +257,14 @@ def test_spectral_norm_gradient(train):
         network = spectral("float64")
         params, stats = started(network)
         cotangent = np.random.default_rng(1).normal(size=(36, 6))
-        normalised, new = network.apply(params, stats, train=train)
-        got = jax.grad(
-            lambda p: (
-                network.apply(p, stats, train=train)[0].reshape(36, 6) * cotangent
-            ).sum()
-        )(params)["kernel"].reshape(36, 6)
+
+        def value(p):
+            normalised, new = network.apply(p, stats, train=train)
+            return (normalised.reshape(36, 6) * cotangent).sum(), (normalised, new)
+
+        # u and v are float32: those of this very call, to the last bit.
+        got, (normalised, new) = jax.grad(value, has_aux=True)(params)
+        got = got["kernel"].reshape(36, 6)
         u, v = (np.asarray(new["spectral"][name], "f8") for name in "uv")
         sigma = u @ np.asarray(params["kernel"]).reshape(36, 6) @ v
         inner = (cotangent * np.asarray(normalised).reshape(36, 6)).sum()

@@ -394,7 +394,7 @@ def test_what_the_games_refuse(unchecked):
         by_moments(None, None, penalties.r1())
     with pytest.raises(ValueError, match=r"features of shape \(4,\).*\(4, d\)"):
         traced(by_moments(dense((4, 1), logits=True)), points(4))
-    with pytest.raises(ValueError, match=r"shape \(4, 3\).*\(4, 2\)"):
+    with pytest.raises(ValueError, match=r"samples of shape \(3,\).*shape \(2,\)"):
         traced(mmd_gan(dense((4, 3)), None, latent=LATENT), points(4))
     with pytest.raises(ValueError, match=r"5 real and 5 fake.*even"):
         traced(by_transport(DISC), points(5))
