@@ -29,7 +29,8 @@ both = pytest.mark.parametrize(
 def operands(dtype, size=4, shape=(2, 4, 6, 4), features=3):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=shape), dtype)
-    kernel = jnp.asarray(rng.normal(size=(size, size, shape[-1], features)), dtype)
+    kernel = rng.normal(size=(size, size, shape[-1], features)) / size
+    kernel = jnp.asarray(kernel, dtype)
     return x, kernel
 
 
@@ -43,15 +44,31 @@ def penalty(conv, x, kernel):
 
 
 @both
-@pytest.mark.parametrize("size", [2, 4, 6])
-def test_value_gradients_and_second_derivatives_are_those_of_lax(ours, native, size):
+@pytest.mark.parametrize(
+    ("size", "shape", "features"),
+    [
+        (2, (2, 4, 6, 4), 3),
+        (4, (2, 4, 6, 4), 3),
+        (6, (2, 4, 6, 4), 3),
+        # More than a few channels: tiles, of an odd number of outputs too; a kernel
+        # that is turned round, and one that is not.
+        (4, (4, 4, 6, 9), 10),
+        (4, (40, 8, 8, 9), 10),
+        (4, (1, 2, 2, 16), 9),
+    ],
+)
+def test_value_gradients_and_second_derivatives_are_those_of_lax(
+    ours, native, size, shape, features
+):
     with jax.enable_x64(True):
-        args = operands(jnp.float64, size)
+        args = operands(jnp.float64, size, shape, features)
         for quantity in (loss, penalty):
             got = jax.jit(jax.value_and_grad(partial(quantity, ours), (0, 1)))
             want = jax.jit(jax.value_and_grad(partial(quantity, native), (0, 1)))
             for a, b in zip(*map(jax.tree.leaves, (got(*args), want(*args))), strict=1):
-                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+                # Of the largest entry: a small one may be what large ones leave.
+                atol = 1e-12 * max(1.0, float(jnp.abs(b).max()))
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=atol)
 
 
 @both
@@ -108,14 +125,17 @@ def test_scan_descends():
 
 
 @both
-def test_flops_are_not_above_those_of_lax(ours, native):
-    x, kernel = operands(jnp.float32, shape=(4, 8, 8, 16), features=8)
+def test_tiles_take_nine_products_of_sixteen(ours, native):
+    """And some additions. Lax's own count leaves out what falls on the padding."""
+    x, kernel = operands(jnp.float32, shape=(16, 8, 8, 32), features=32)
 
     def flops(conv):
         step = jax.jit(lambda x, k, g: jax.vjp(conv, x, k)[1](g))
         return step.lower(x, kernel, conv(x, kernel)).compile().cost_analysis()["flops"]
 
-    assert flops(ours) <= 1.001 * flops(native)
+    ratio = flops(ours) / flops(native)
+    print(f"operations: {ratio:.3f} of lax's")
+    assert ratio < 0.85
 
 
 @both

@@ -1,45 +1,45 @@
-"""Convolutions of stride 2, up and down, whose derivatives are fast on CPU too.
+"""Convolutions of stride 2, up and down: lax's own on accelerators, GEMMs on CPU.
 
-The kernel gradient of a *dilated* convolution runs 50-75 times slower than need be on
-XLA:CPU, and a GAN meets it twice: in every step as the kernel gradient of the
-generator's transposed convolutions, and under R1 or R2 where the input gradient of the
-discriminator, a dilated convolution, is differentiated in its kernel. Both operations
-here are bilinear, so each rule below is two halves. Reverse mode transposes a half;
-on CPU a half is written in a form whose transpose avoids the slow convolution. Values
-and FLOPs are those of lax, and other platforms get the very program of lax.
+On XLA:CPU three things cost a GAN its time. The kernel gradient of a *dilated*
+convolution runs 50-75 times slower than need be, and a GAN meets it in the generator's
+transposed convolutions and, under R1 or R2, in the discriminator's derivatives. The
+kernel gradient of an ordinary convolution runs at half the rate of a GEMM. And so does
+any convolution of three channels. Here a convolution of stride 2 is, on CPU, a sum of
+GEMMs whose derivatives, of any order, are GEMMs again, and the transposed convolution
+is its transpose.
 
-Measured on two shared and busy cores (AVX-512), float32, batch 32, kernel 4x4, medians
-of interleaved calls, in ms: forward and both gradients of one layer of DCGAN, and the
-kernel gradient of ‖∂D/∂x‖² through one layer.
+With k even, an image of c channels is one of 4c channels at half the size (each 2x2
+pixels are one position), and the convolution is one of stride 1 with k/2 x k/2 taps:
 
-    `conv_transpose`           lax   this   as 4 phases
-    4 to 8,   256 to 128       179   12.1          11.4
-    8 to 16,  128 to 64        231   11.6          10.9
-    16 to 32, 64 to 32         259   17.0          14.0
-    32 to 64, 32 to 3           54    6.7          12.7
+    y[i] = Σ_t x̃[i + t] k̃[t].
 
-    `conv`                     lax   this   R1 of lax   R1 of this
-    64 to 32, 3 to 32          7.3    9.7          70           31
-    32 to 16, 32 to 64        16.8   15.3         300           41
-    16 to 8,  64 to 128       10.9   10.1         251           23
-    8 to 4,   128 to 256      10.3    9.7         185           21
+* `by_patches` writes the taps side by side and takes one GEMM. It is for few channels,
+  and for any k.
+* `by_tiles` is for k = 4, so for two taps along each axis. Two neighbouring outputs
+  take three products in place of four,
 
-Also tried for the way up: a 3x3 convolution to 4C channels (2.0-2.2 times the FLOPs,
-1.5-2 times the time) and two forms as one GEMM (1.04-2 times the FLOPs; each is the
-fastest in one layer, and two to four times slower in another).
+      y₀ = (x̃₀ − x̃₁) k̃₀ + x̃₁ (k̃₀ + k̃₁)
+      y₁ = x̃₁ (k̃₀ + k̃₁) + (x̃₂ − x̃₁) k̃₁,
+
+  and 2x2 outputs nine in place of sixteen: 0.56 of the operations. Its factors are 0
+  and ±1, so that it rounds as a direct sum does, to within a few ulp.
+
+Which form is chosen on CPU, and what it gains, is measured in docs/performance.md.
+Other platforms get the very program of lax.
+
+References: Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray,
+"Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308.
 """
 
-from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float
 
-Bilinear = Callable[[Array, Array], Array]
-
 NHWC = ("NHWC", "HWIO", "NHWC")
+FEW = 8  # channels of an image up to which patches are faster than tiles
 
 
 def conv_transpose(
@@ -49,8 +49,7 @@ def conv_transpose(
 
     ``y[o] = Σ_i x[i] kernel[2i − o + k/2]`` along each axis of space, which is
     ``lax.conv_transpose(x, kernel, (2, 2), "SAME")``, value and derivatives. It is
-    differentiable any number of times in both modes; on CPU, forward mode in the
-    kernel is exact but slow.
+    differentiable any number of times in both modes.
 
     Args:
       x: images.
@@ -60,7 +59,7 @@ def conv_transpose(
       ValueError: if the kernel is not square and even.
     """
     checked_kernel(kernel, "jax.lax.conv_transpose")
-    return _conv_transpose(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=up, default=native_up)
 
 
 def conv(
@@ -85,7 +84,7 @@ def conv(
             f"conv halves images of even height and width (got {x.shape}); pad them, "
             "or use jax.lax.conv_general_dilated."
         )
-    return _conv(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=down, default=native_down)
 
 
 def checked_kernel(kernel: Array, other: str) -> None:
@@ -97,109 +96,118 @@ def checked_kernel(kernel: Array, other: str) -> None:
         )
 
 
-def bilinear(native: Bilinear, in_x: Bilinear, in_kernel: Bilinear) -> Bilinear:
-    """``native``, with other forms of it to be transposed on CPU.
-
-    Args:
-      native: (x, kernel) -> y, as it runs on every platform.
-      in_x: the same map, in a form whose transpose in x is fast on CPU.
-      in_kernel: the same map, in a form whose transpose in the kernel is.
-    """
-
-    @jax.custom_jvp
-    def function(x: Array, kernel: Array) -> Array:
-        return native(x, kernel)
-
-    def half(form: Bilinear, x: Array, kernel: Array) -> Array:
-        if form is native:
-            return native(x, kernel)
-        return lax.platform_dependent(x, kernel, cpu=form, default=native)
-
-    def jvp(
-        primals: tuple[Array, Array],
-        tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
-    ) -> tuple[Array, Array]:
-        x, kernel = primals
-        x_dot, kernel_dot = tangents
-        y = function(x, kernel)
-        y_dot = jnp.zeros_like(y)
-        if not isinstance(x_dot, SymbolicZero):
-            y_dot += half(in_x, x_dot, kernel)
-        if not isinstance(kernel_dot, SymbolicZero):
-            y_dot += half(in_kernel, x, kernel_dot)
-        return y, y_dot
-
-    function.defjvp(jvp, symbolic_zeros=True)
-    return function
-
-
-def _native_up(x: Array, kernel: Array) -> Array:
+def native_up(x: Array, kernel: Array) -> Array:
+    """As accelerators run it."""
     return lax.conv_transpose(x, kernel, (2, 2), "SAME")
 
 
-def _native_down(x: Array, kernel: Array) -> Array:
+def native_down(x: Array, kernel: Array) -> Array:
+    """As accelerators run it."""
     return lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=NHWC)
 
 
-def _kernel_as_image(x: Array, kernel: Array) -> Array:
-    """The way up with the kernel as the image, and the images as dilated kernels.
+def up(x: Array, kernel: Array) -> Array:
+    """As CPUs run it: the transpose of `down`."""
+    n, h, w, _ = x.shape
+    image = jax.ShapeDtypeStruct((n, 2 * h, 2 * w, kernel.shape[-1]), x.dtype)
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    (y,) = jax.linear_transpose(lambda y: down(y, turned, outward=True), image)(x)
+    return y
 
-    A convolution commutes with the exchange of its operands. In this form its transpose
-    in ``kernel`` is ``conv(cotangent, x, rhs_dilation=2)``, the kernel gradient of an
-    ordinary stride-2 convolution, which XLA:CPU does well.
+
+def down(x: Array, kernel: Array, outward: bool = False) -> Array:
+    """As CPUs run it.
+
+    Args:
+      x, kernel: see `conv`.
+      outward: whether the kernel's outputs lie in front of its inputs in memory.
     """
-    size = kernel.shape[0]
-    pads = []
-    for extent in x.shape[1:3]:
-        reach = 2 * (extent - 1)
-        low = reach - size // 2 + 1
-        pads.append((low, 2 * extent + reach - size - low))
-    return lax.conv_general_dilated(
-        kernel[::-1, ::-1],
-        x[:, ::-1, ::-1],
-        (1, 1),
-        pads,
-        rhs_dilation=(2, 2),
-        # (batch, feature, rows, columns) as axes: the kernel's outputs are the batch of
-        # the image, and the batch of x is the outputs of the convolution.
-        dimension_numbers=lax.ConvDimensionNumbers(
-            lhs_spec=(3, 2, 0, 1), rhs_spec=(0, 3, 1, 2), out_spec=(3, 0, 1, 2)
-        ),
-    )
+    # A CPU has no bfloat16 to multiply with, and sums of it would be rounded twice.
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    args = x.astype(dtype), kernel.astype(dtype)
+    if kernel.shape[0] == 4 and x.shape[-1] > FEW:
+        return by_tiles(*args, outward).astype(x.dtype)
+    return by_patches(*args).astype(x.dtype)
 
 
-def _by_parity(x: Array, kernel: Array) -> Array:
-    """The way down as four convolutions of stride 1, one for each parity of pixels.
-
-    Even taps meet pixels of one parity only, odd taps those of the other. Without a
-    stride, no derivative of any order has a dilation.
-    """
+def by_patches(x: Array, kernel: Array) -> Array:
+    """One GEMM of all taps, which are written side by side."""
+    n, h, w, _ = x.shape
     taps = kernel.shape[0] // 2
-    axis = []  # for each parity of taps: that of the pixels, and the padding
-    for parity in (0, 1):
-        pixels = (parity + taps - 1) % 2
-        low = (taps - 1 + pixels - parity) // 2
-        axis.append((pixels, (low, taps - 1 - low)))
+    h, w = h // 2, w // 2
+    x = positions(x, taps - 1, (h + taps - 1, w + taps - 1))
+    shifts = [(i, j) for i in range(taps) for j in range(taps)]
+    patches = jnp.concatenate([x[:, i : i + h, j : j + w] for i, j in shifts], -1)
+    y = patches.reshape(n * h * w, -1) @ by_taps(kernel).reshape(
+        kernel[..., 0].size, -1
+    )
+    return y.reshape(n, h, w, -1)
+
+
+def by_tiles(x: Array, kernel: Array, outward: bool) -> Array:
+    """Nine GEMMs for all tiles of 2x2 outputs."""
     n, h, w, c = x.shape
-    pairs = x.reshape(n, h // 2, 2, w // 2, 2, c)
-    # A split transposes to one concatenation, where slices would add four images.
-    quarters = [
-        [part.reshape(n, h // 2, w // 2, c) for part in lax.split(half, (1, 1), 4)]
-        for half in lax.split(pairs, (1, 1), 2)
+    h, w = h // 2, w // 2
+    rows, columns = -(-h // 2), -(-w // 2)  # of tiles
+    x = positions(x, 1, (2 * rows + 2, 2 * columns + 2))
+    x = x.reshape(n, rows + 1, 2, columns + 1, 2, 4 * c)
+    inputs = [differences(row, 2) for row in differences(x, 1)]
+    # The GEMM of a kernel gradient is fast if it has the outputs in front, and if they
+    # lie there. But turning a large kernel round costs more than that.
+    tiles = n * rows * columns
+    outward = outward or tiles >= 16 * c
+    taps = by_taps(kernel)
+    taps = taps.swapaxes(2, 3) if outward else taps
+    kernels = [sums(row) for row in sums(taps)]
+    contracted = (((1,), (int(outward),)), ((), ()))
+    products = [
+        [
+            lax.dot_general(a.reshape(tiles, 4 * c), b, contracted)
+            for a, b in zip(*row, strict=True)
+        ]
+        for row in zip(inputs, kernels, strict=True)
     ]
-    parts = [
-        lax.conv_general_dilated(
-            quarters[row][column],
-            kernel[p::2, q::2],
-            (1, 1),
-            (row_pads, column_pads),
-            dimension_numbers=NHWC,
-        )
-        for p, (row, row_pads) in enumerate(axis)
-        for q, (column, column_pads) in enumerate(axis)
+    halves = [
+        [a + b for a, b in zip(*pair, strict=True)] for pair in pairwise(products)
     ]
-    return sum(parts[1:], parts[0])
+    y = jnp.stack(
+        [jnp.stack([a + b for a, b in pairwise(row)], 1) for row in halves], 1
+    )
+    y = y.reshape(n, rows, columns, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, 2 * rows, 2 * columns, -1)[:, :h, :w]
 
 
-_conv_transpose = bilinear(_native_up, _native_up, _kernel_as_image)
-_conv = bilinear(_native_down, _by_parity, _native_down)
+def positions(x: Array, before: int, shape: tuple[int, int]) -> Array:
+    """Each 2x2 pixels as one of 4c channels, with ``before`` zeros above and left."""
+    n, h, w, c = x.shape
+    rows, columns = shape
+    after = 2 * rows - before - h, 2 * columns - before - w
+    x = jnp.pad(x, ((0, 0), (before, after[0]), (before, after[1]), (0, 0)))
+    x = x.reshape(n, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, rows, columns, 4 * c)
+
+
+def by_taps(kernel: Array) -> Array:
+    """(k, k, c, d) as (k/2, k/2, 4c, d)."""
+    k, _, c, d = kernel.shape
+    kernel = kernel.reshape(k // 2, 2, k // 2, 2, c, d).transpose(0, 2, 1, 3, 4, 5)
+    return kernel.reshape(k // 2, k // 2, 4 * c, d)
+
+
+def differences(x: Array, axis: int) -> list[Array]:
+    """x̃₀ − x̃₁, x̃₁, x̃₂ − x̃₁ of each tile along ``axis``, of pairs of positions.
+
+    Args:
+      x: pairs along ``axis``, one more than there are tiles; within a pair along the
+        axis behind it.
+    """
+    first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in (0, 1))
+    tiles = first.shape[axis] - 1
+    x0, x2 = (lax.slice_in_dim(first, i, i + tiles, axis=axis) for i in (0, 1))
+    x1 = lax.slice_in_dim(second, 0, tiles, axis=axis)
+    return [x0 - x1, x1, x2 - x1]
+
+
+def sums(taps: Array) -> list[Array]:
+    """k̃₀, k̃₀ + k̃₁, k̃₁ along the leading axis."""
+    return [taps[0], taps[0] + taps[1], taps[1]]
