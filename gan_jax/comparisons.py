@@ -18,7 +18,7 @@ import numpy as np
 
 from gan_jax.divergences import Divergence, Elementwise
 from gan_jax.losses import Logits, Loss, LossFn, Scalar, softplus
-from gan_jax.varying import varying
+from gan_jax.parts import averaged
 
 
 def class_probability(
@@ -102,7 +102,7 @@ def moment_matching(*, axis_name: str | None = None) -> Loss:
     """
 
     def mean(x: Logits) -> Scalar:
-        return x.mean() if axis_name is None else jax.lax.pmean(x.mean(), axis_name)
+        return averaged(x.mean(), axis_name)
 
     def gen(real: Logits, fake: Logits) -> Scalar:
         n = real.size * (1 if axis_name is None else jax.lax.axis_size(axis_name))
@@ -113,9 +113,7 @@ def moment_matching(*, axis_name: str | None = None) -> Loss:
             )
         means = mean(real), mean(fake)
         spread = mean(jnp.square(real - means[0]) + jnp.square(fake - means[1]))
-        value = jnp.square(means[0] - means[1]) - spread / (n - 1)
-        # Each device's own: of a loss that is the same on all, each would take a share.
-        return varying(value, axis_name)
+        return jnp.square(means[0] - means[1]) - spread / (n - 1)
 
     def disc(real: Logits, fake: Logits) -> Scalar:
         return -gen(real, fake)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gan_jax.numerics import over_root, root
+
 Distance = Callable[[Float[Array, "n d"], Float[Array, "m d"]], Float[Array, "n m"]]
 
 
@@ -31,9 +33,7 @@ def euclidean(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "n
     A metric of negative type: energy distances made of it are 0 between equal
     distributions and positive between all others.
     """
-    squared = squared_euclidean(x, y)
-    equal = squared == 0
-    return jnp.where(equal, 0.0, jnp.sqrt(jnp.where(equal, 1.0, squared)))
+    return root(squared_euclidean(x, y))
 
 
 def cosine(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "n m"]:
@@ -47,6 +47,4 @@ def cosine(x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "n m"
 
 
 def _unit(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    squared = jnp.square(x).sum(axis=1, keepdims=True)
-    zero = squared == 0
-    return jnp.where(zero, 0.0, x / jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    return over_root(x, jnp.square(x).sum(axis=1, keepdims=True))

@@ -23,14 +23,23 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gan_jax.kernel import Batch, Info, Objective, Params, Schedule, Stats
-from gan_jax.parts import at
-from gan_jax.varying import varying
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Objective,
+    Params,
+    Schedule,
+    Stats,
+    Weight,
+    at,
+)
+from gan_jax.optimizers import as_schedule
+from gan_jax.parts import averaged, own_gradient
 
 Field = Callable[[Params, Stats, Batch, Array, Array | int], Params]
 
 
-def field(objective: Objective) -> Field:
+def field(objective: Objective, *, axis_name: str | None = None) -> Field:
     """The players' vector field v: every player's own gradient, all at one point.
 
     v(w)[player] = d L_player / d w[player], the gradient of the merged loss.
@@ -41,6 +50,8 @@ def field(objective: Objective) -> Field:
 
     Args:
       objective: the game.
+      axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which v is
+        averaged. Not for `jit`.
 
     Returns:
       ``(params, stats, batch, keys, step) -> v``, a pytree like ``params``.
@@ -52,13 +63,14 @@ def field(objective: Objective) -> Field:
         def loss(params: Params) -> tuple[Array, Any]:
             return objective.loss(params, stats, batch, keys, jnp.asarray(step))
 
-        return jax.grad(loss, has_aux=True)(params)[0]
+        v, _ = own_gradient(loss, axis_name)(params)
+        return averaged(v, axis_name)
 
     return velocity
 
 
 def consensus(
-    objective: Objective, gamma: float | Schedule, *, axis_name: str | None = None
+    objective: Objective, gamma: Weight, *, axis_name: str | None = None
 ) -> Objective:
     """The same game, in which every player also minimises gamma/2 ||v||^2.
 
@@ -81,7 +93,7 @@ def consensus(
 
     Reference: Mescheder et al., "The Numerics of GANs", 2017, arXiv:1705.10461.
     """
-    velocity = field(objective)
+    velocity = field(objective, axis_name=axis_name)
 
     def loss(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
@@ -89,9 +101,7 @@ def consensus(
         scalar, (stats_after, info) = objective.loss(params, stats, batch, keys, step)
         # The same noise as above, which is meant; the compiler finds the same program.
         again = jax.random.clone(keys)
-        v = velocity(varying(params, axis_name), stats, batch, again, step)
-        if axis_name is not None:
-            v = jax.lax.pmean(v, axis_name)
+        v = velocity(params, stats, batch, again, step)
         square = sum(jnp.vdot(x, x) for x in jax.tree.leaves(v))
         weight = at(gamma, step)
         info = info | {"field_norm": jnp.sqrt(square)}
@@ -113,7 +123,7 @@ def optimistic_sgd(rate: float | Schedule) -> optax.GradientTransformation:
     scheduled = optax.inject_hyperparams(
         optax.optimistic_gradient_descent, static_args=("alpha", "beta")
     )
-    return scheduled(learning_rate=_schedule(rate), alpha=1.0, beta=1.0)
+    return scheduled(learning_rate=as_schedule(rate), alpha=1.0, beta=1.0)
 
 
 def optimistic_adam(
@@ -138,14 +148,8 @@ def optimistic_adam(
     static = ("alpha", "beta", "b1", "b2", "eps", "eps_root", "mu_dtype", "nesterov")
     scheduled = optax.inject_hyperparams(optax.optimistic_adam_v2, static_args=static)
     return scheduled(
-        learning_rate=_schedule(rate), b1=b1, b2=b2, eps=eps, nesterov=False
+        learning_rate=as_schedule(rate), b1=b1, b2=b2, eps=eps, nesterov=False
     )
-
-
-def _schedule(rate: float | Schedule) -> Schedule:
-    # Also where it is constant: a number would become part of the optimizer's state,
-    # and a run that is taken up again would keep its old one.
-    return rate if callable(rate) else optax.constant_schedule(rate)
 
 
 class Extragradient(NamedTuple):

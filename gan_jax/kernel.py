@@ -23,8 +23,8 @@ Three rules hold everywhere:
 * **A step is taken whole or not at all.** If any number of the new state is not finite,
   the state stays as it was, for every player, and the step is counted as skipped.
 
-This file needs jax and optax only (and `gan_jax.parts`, which shares batches out); it
-knows no network library, no disk, no device.
+This file needs jax and optax only (and `gan_jax.parts`, which shares batches out and
+averages answers); it knows no network library, no disk, no device.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from gan_jax.parts import averaged_parts, mean_over_axis, sample_keys, share
+from gan_jax.parts import averaged, averaged_parts, own_gradient, sample_keys, share
 
 Params = dict[str, Any]  # {player: pytree}: what gradients move
 Stats = dict[str, Any]  # {player: pytree}: what a player carries along without one
@@ -43,6 +43,7 @@ Batch = dict[str, Any]  # arrays that share their leading axis, the samples
 Info = dict[str, Array]  # {name: scalar}: what is looked at, never what is needed next
 Play = tuple[tuple[str, ...], ...]  # moves in turn; a move is the players who move
 Schedule = Callable[[Array], Array]  # step -> value, as optax has them
+Weight = float | Schedule  # of a term of a loss
 
 
 class Apply(Protocol):
@@ -112,6 +113,11 @@ class Kernel(NamedTuple):
 
     init: Callable[[Array, Batch], State]
     step: Callable[[State, Batch], tuple[State, Info]]
+
+
+def at(weight: Weight, step: Array) -> Array | float:
+    """A number as it is, or what a schedule says of this step."""
+    return weight(step) if callable(weight) else weight
 
 
 def simultaneous(*players: str) -> Play:
@@ -216,16 +222,11 @@ def kernel(
                 return objective.loss(params, state.stats, batch, keys, state.step)
 
             moving = {player: state.params[player] for player in movers}
-            if axis_name is not None:
-                # Under shard_map the gradient of replicated parameters would come
-                # summed over devices; as varying ones each device has its own.
-                moving = jax.lax.pcast(moving, axis_name, to="varying")
-            grads, (stats, info) = jax.grad(loss, has_aux=True)(moving)
+            grads, (stats, info) = own_gradient(loss, axis_name)(moving)
             return grads, stats, info
 
-        grads, stats, info = averaged_parts(part, batch, keys, accumulate, axis_name)
-        if axis_name is not None:
-            grads, stats, info = mean_over_axis((grads, stats, info), axis_name)
+        answers = averaged_parts(part, batch, keys, accumulate, axis_name)
+        grads, stats, info = averaged(answers, axis_name)
         params, opt = dict(state.params), dict(state.opt)
         for player in movers:
             updates, opt[player] = optimizers[player].update(

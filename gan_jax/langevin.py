@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from gan_jax.parts import split_keys
+from gan_jax.parts import per_sample, split_keys
 
 Samples = Float[Array, "n *shape"]
 Energy = Callable[[Samples], Float[Array, " n"]]
@@ -133,7 +133,7 @@ def mala(
         taken = jnp.log(chance) < log_ratio
 
         def choose(new: Array, old: Array) -> Array:
-            return jnp.where(taken.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
+            return jnp.where(per_sample(taken, new), new, old)
 
         new = (choose(proposal, x), choose(new_u, u), choose(new_slope, slope))
         return new, taken

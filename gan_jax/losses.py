@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gan_jax.parts import averaged, gathered
+
 Logits = Float[Array, " n"]
 Scalar = Float[Array, ""]
 LossFn = Callable[[Logits, Logits], Scalar]
@@ -229,7 +231,7 @@ def relativistic_average(
     score = each[kind]
 
     def mean(x: Logits) -> Scalar:
-        return x.mean() if axis_name is None else jax.lax.pmean(x.mean(), axis_name)
+        return averaged(x.mean(), axis_name)
 
     def disc(real: Logits, fake: Logits) -> Scalar:
         return (score(real - mean(fake)).mean() + score(mean(real) - fake).mean()) / 2
@@ -275,10 +277,9 @@ def top_k(loss: Loss, share: float | Scalar, *, axis_name: str | None = None) ->
 
     def gen(real: Logits, fake: Logits) -> Scalar:
         terms = jax.vmap(lambda r, f: loss.gen(r[None], f[None]))(real, fake)
-        everyone = fake
+        everyone = gathered(fake, axis_name)
         first = jnp.zeros((), int)
         if axis_name is not None:
-            everyone = jax.lax.all_gather(fake, axis_name, tiled=True)
             first = jax.lax.axis_index(axis_name) * fake.size
         rank = jnp.argsort(jnp.argsort(-everyone))
         own_rank = jax.lax.dynamic_slice_in_dim(rank, first, fake.size)

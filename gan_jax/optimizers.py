@@ -25,13 +25,21 @@ def adam(
     Reference: Kingma and Ba, "Adam", 2014, arXiv:1412.6980; b1 = 0.5 from Radford et
     al., "DCGAN", 2015, arXiv:1511.06434.
     """
-    # As schedules, also where they are constant: a number would become part of the
-    # optimizer's state, and a run that is taken up again would keep its old one.
-    rate, b2 = (x if callable(x) else optax.constant_schedule(x) for x in (rate, b2))
     scheduled = optax.inject_hyperparams(
         optax.adam, static_args=("b1", "eps", "eps_root", "mu_dtype", "nesterov")
     )
-    return scheduled(learning_rate=rate, b1=b1, b2=b2, eps=eps)
+    return scheduled(
+        learning_rate=as_schedule(rate), b1=b1, b2=as_schedule(b2), eps=eps
+    )
+
+
+def as_schedule(value: float | Schedule) -> Schedule:
+    """What `optax.inject_hyperparams` is to be given, also where it is constant.
+
+    A number would become part of the optimizer's state, and a run that is taken up
+    again would keep its old one.
+    """
+    return value if callable(value) else optax.constant_schedule(value)
 
 
 def clipped_weights(

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
+from gan_jax.numerics import nonzero
+
 Scalar = Float[Array, ""]
 
 
@@ -108,7 +110,7 @@ def self_orthogonality(
     if axis_name is not None:
         products = jax.lax.psum(products, axis_name)
     squared = jnp.diagonal(products)
-    length = jnp.sqrt(jnp.where(squared == 0, 1.0, squared))  # of a silent filter: 1
+    length = jnp.sqrt(nonzero(squared))  # of a silent filter: 1
     cosines = products / (length[:, None] * length[None])
     others = cosines * (1 - jnp.eye(len(cosines), dtype=cosines.dtype))
     return (

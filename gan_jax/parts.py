@@ -2,14 +2,19 @@
 
 One rule holds for all of them, and for the several calls of a network within a step:
 every share reads the same stats, and the mean of what the shares return is the answer.
+
+``axis_name`` is everywhere the mapped axis under `jax.pmap` or `jax.shard_map`, or None
+where there is none.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+Tree = TypeVar("Tree")
 
 
 def share(batch: Any, number: int, shares: int) -> Any:
@@ -71,9 +76,13 @@ def split_keys(keys: Array, streams: int) -> list[Array]:
     return [split[:, stream] for stream in range(streams)]
 
 
-def at(value: float | Callable[[Array], Array], step: Array) -> Array | float:
-    """A number as it is, or what a schedule, step -> number, says of this step."""
-    return value(step) if callable(value) else value
+def per_sample(x: Array, like: Array) -> Array:
+    """One number a sample, (n,), with the axes of ``like``, (n, ...), each of size 1.
+
+    >>> per_sample(jnp.zeros(2), jnp.zeros((2, 3, 4))).shape
+    (2, 1, 1)
+    """
+    return x.reshape(-1, *(1 for _ in like.shape[1:]))
 
 
 def averaged_parts(
@@ -103,24 +112,71 @@ def averaged_parts(
 
     like = jax.eval_shape(part, shares[0]["batch"], shares[0]["keys"])
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    if axis_name is not None:
-        # Integers are the same everywhere, and are not averaged.
-        zeros = jax.tree.map(
-            lambda x: (
-                jax.lax.pcast(x, axis_name, to="varying")
-                if jnp.issubdtype(x.dtype, jnp.floating)
-                else x
-            ),
-            zeros,
-        )
+    # Integers are the same everywhere, and are not averaged.
+    zeros = jax.tree.map(
+        lambda x: varying(x, axis_name) if jnp.issubdtype(x.dtype, jnp.floating) else x,
+        zeros,
+    )
     total, _ = jax.lax.scan(add, zeros, stacked)
     return jax.tree.map(
         lambda x: x / parts if jnp.issubdtype(x.dtype, jnp.floating) else x, total
     )
 
 
-def mean_over_axis(tree: Any, axis_name: str) -> Any:
+def own_gradient(
+    loss: Callable[..., tuple[Array, Any]], axis_name: str | None
+) -> Callable[..., tuple[Any, Any]]:
+    """`jax.grad` of a loss of this device's samples, by its first argument.
+
+    The mean of the devices' own gradients is that of the whole batch. Under
+    `jax.shard_map` it would go wrong twice. By parameters that are the same everywhere,
+    a gradient comes summed over devices; and a loss that is the same everywhere, as one
+    of a mean over all devices is, counts as one loss of which each device has a share.
+    So both are made each device's own.
+
+    Args:
+      loss: ``(params, ...) -> (scalar, aux)``.
+      axis_name: the mapped axis, or None.
+
+    Returns:
+      ``(params, ...) -> (gradient, aux)``; `averaged` is the next thing to do.
+    """
+
+    def own(params: Any, *rest: Any) -> tuple[Array, Any]:
+        value, aux = loss(params, *rest)
+        return varying(value, axis_name), aux
+
+    def gradient(params: Any, *rest: Any) -> tuple[Any, Any]:
+        return jax.grad(own, has_aux=True)(varying(params, axis_name), *rest)
+
+    return gradient
+
+
+def varying(tree: Tree, axis_name: str | None) -> Tree:
+    """The same numbers, as each device's own; see `own_gradient`."""
+    if axis_name is None:
+        return tree
+
+    def own(x: Array) -> Array:
+        # What varies already may not be cast again.
+        if axis_name in jax.typeof(x).manual_axis_type.varying:
+            return x
+        return jax.lax.pcast(x, axis_name, to="varying")
+
+    return jax.tree.map(own, tree)
+
+
+def gathered(tree: Tree, axis_name: str | None) -> Tree:
+    """The samples of all devices, in the global batch's order."""
+    if axis_name is None:
+        return tree
+    return jax.lax.all_gather(tree, axis_name, tiled=True)
+
+
+def averaged(tree: Tree, axis_name: str | None) -> Tree:
     """One `jax.lax.pmean` of all floating leaves; others are the same everywhere."""
+    if axis_name is None:
+        return tree
     leaves, structure = jax.tree.flatten(tree)
     floating = [jnp.issubdtype(x.dtype, jnp.floating) for x in leaves]
     means = iter(

@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from gan_jax.kernel import Schedule
-from gan_jax.parts import at, split_keys
+from gan_jax.kernel import Weight, at
+from gan_jax.numerics import quotient, root
+from gan_jax.parts import averaged, per_sample, split_keys
 
 Samples = Float[Array, "n *shape"]
 Scalar = Float[Array, ""]
@@ -29,7 +30,6 @@ Disc = Callable[[Samples], Float[Array, " n"]]
 Keys = Key[Array, " n"]
 Step = Int[Array, ""]
 Penalty = Callable[[Disc, Samples, Samples, Keys, Step], Scalar]
-Weight = float | Schedule
 Norm = Literal["l1", "l2"]
 
 
@@ -128,9 +128,7 @@ def dragan(
     """
 
     def deviation(x: Samples) -> Scalar:
-        moments = jnp.stack([x.mean(), jnp.square(x).mean()])
-        if axis_name is not None:
-            moments = jax.lax.pmean(moments, axis_name)
+        moments = averaged(jnp.stack([x.mean(), jnp.square(x).mean()]), axis_name)
         return jnp.sqrt(jax.nn.relu(moments[1] - jnp.square(moments[0])))
 
     def penalty(
@@ -230,15 +228,14 @@ def mean_distance(a: Samples, b: Samples, norm: Norm = "l1") -> Float[Array, " n
     axes = tuple(range(1, a.ndim))
     if norm == "l1":
         return jnp.abs(a - b).mean(axis=axes)
-    return _root(jnp.square(a - b).mean(axis=axes))
+    return root(jnp.square(a - b).mean(axis=axes))
 
 
 def potential(
     delta: Float[Array, " n"], bound: Float[Array, " n"]
 ) -> Float[Array, " n"]:
     """delta^2 / (2 * bound), and 0 with gradient 0 where the bound is 0."""
-    met = bound == 0
-    return jnp.where(met, 0.0, jnp.square(delta) / jnp.where(met, 1.0, 2 * bound))
+    return quotient(jnp.square(delta), 2 * bound)
 
 
 def total(*penalties: Penalty) -> Penalty:
@@ -295,12 +292,7 @@ def _squared_slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
 
 def _slope(disc: Disc, x: Samples) -> Float[Array, " n"]:
     """||slope(x)|| with gradient 0, not NaN, where the slope is 0."""
-    return _root(_squared_slope(disc, x))
-
-
-def _root(squared: Float[Array, " n"]) -> Float[Array, " n"]:
-    zero = squared == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    return root(_squared_slope(disc, x))
 
 
 def _between(real: Samples, fake: Samples, keys: Keys) -> Samples:
@@ -310,4 +302,4 @@ def _between(real: Samples, fake: Samples, keys: Keys) -> Samples:
 
 def _per_sample_uniform(keys: Keys, like: Samples) -> Array:
     drawn = jax.vmap(lambda key: jax.random.uniform(key, (), like.dtype))(keys)
-    return drawn.reshape(-1, *(1 for _ in like.shape[1:]))
+    return per_sample(drawn, like)

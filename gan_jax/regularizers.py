@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 
 from gan_jax.augment import Augment
 from gan_jax.augment.augment import Memory
-from gan_jax.parts import at, split_keys
-from gan_jax.penalties import Disc, Keys, Penalty, Samples, Step, Weight
+from gan_jax.kernel import Weight, at
+from gan_jax.parts import split_keys
+from gan_jax.penalties import Disc, Keys, Penalty, Samples, Step
 
 Logits = Float[Array, " n"]
 Scalar = Float[Array, ""]

@@ -14,9 +14,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from gan_jax.kernel import Weight, at
 from gan_jax.losses import Loss
-from gan_jax.parts import at
-from gan_jax.penalties import Disc, Keys, Penalty, Samples, Scalar, Step, Weight
+from gan_jax.numerics import nonzero, quotient, root
+from gan_jax.parts import per_sample
+from gan_jax.penalties import Disc, Keys, Penalty, Samples, Scalar, Step
 from gan_jax.stop import stop
 
 Tree = TypeVar("Tree")
@@ -179,8 +181,7 @@ def _direction(g: Samples, ball: Ball) -> Samples:
         return g
     if ball == "linf":
         return jnp.sign(g)
-    length = _lengths(g)
-    return g * _per_sample(jnp.where(length == 0, 0.0, 1 / _nonzero(length)), g)
+    return g * per_sample(quotient(1.0, _lengths(g)), g)
 
 
 def _projected(moved: Samples, epsilon: Array | float, ball: Ball) -> Samples:
@@ -188,22 +189,13 @@ def _projected(moved: Samples, epsilon: Array | float, ball: Ball) -> Samples:
         return moved
     if ball == "linf":
         return jnp.clip(moved, -epsilon, epsilon)
-    share = jnp.minimum(1.0, epsilon / _nonzero(_lengths(moved)))
-    return moved * _per_sample(share, moved)
+    share = jnp.minimum(1.0, epsilon / nonzero(_lengths(moved)))
+    return moved * per_sample(share, moved)
 
 
 def _lengths(x: Samples) -> Float[Array, " n"]:
     """||x||_2 of each sample, with gradient 0, not NaN, where it is 0."""
-    squared = jnp.square(x).sum(axis=tuple(range(1, x.ndim)))
-    return jnp.where(squared == 0, 0.0, jnp.sqrt(_nonzero(squared)))
-
-
-def _nonzero(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    return jnp.where(x == 0, 1.0, x)
-
-
-def _per_sample(x: Float[Array, " n"], like: Samples) -> Array:
-    return x.reshape(-1, *(1 for _ in like.shape[1:]))
+    return root(jnp.square(x).sum(axis=tuple(range(1, x.ndim))))
 
 
 def _check(ball: str, steps: int) -> None:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from gan_jax.parts import per_sample
+
 
 def rowwise(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
     """``optimizer`` for every row of a table by itself; a row without a gradient rests.
@@ -48,7 +50,7 @@ def rowwise(optimizer: optax.GradientTransformation) -> optax.GradientTransforma
         moves = jnp.any(grads != 0, axis=tuple(range(1, grads.ndim)))
 
         def chosen(new: Array, old: Array) -> Array:
-            return jnp.where(moves.reshape(-1, *(1 for _ in new.shape[1:])), new, old)
+            return jnp.where(per_sample(moves, new), new, old)
 
         updates, new = jax.vmap(optimizer.update)(grads, state, table)
         rest = jnp.zeros_like(updates)

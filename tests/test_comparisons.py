@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax import divergences, losses
 from gan_jax.comparisons import class_probability, moment_matching, ratio_matching
-from tests.test_ratios import P, Q, best_logits
+from tests.atoms import P, Q, best_logits
 
 REVERSE = divergences.reverse_kl()
 LOSSES = {

@@ -5,15 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import minimize
 
 from gan_jax import losses, ratios
 from gan_jax.ratios import designed, likelihood_ratio
-
-# Two distributions on six atoms, as samples: 20 real ones and 20 fakes.
-REAL = np.repeat(np.arange(6), [6, 1, 4, 5, 3, 1])
-FAKE = np.repeat(np.arange(6), [2, 5, 3, 1, 4, 5])
-P, Q = (np.bincount(atoms) / 20 for atoms in (REAL, FAKE))
+from tests.atoms import P, Q, assert_finite_and_exact, best_logits, evaluated
 
 
 # A game of one's own, whose phi and psi have no closed form.
@@ -81,24 +76,6 @@ def drawn_out(log_r):
     rho = lambda t: np.exp(-t / 2) / np.sqrt(1 + t**2)
     phi = quad(lambda t: -np.exp(t) * rho(t), 0, log_r)[0]
     return phi + np.exp(log_r) * quad(rho, 0, log_r)[0]
-
-
-def evaluated(function, x):
-    with jax.enable_x64():
-        return np.asarray(function(jnp.asarray(x, jnp.float64)))
-
-
-def best_logits(loss, start=0.0):
-    """D's best logits of the atoms, and its least loss."""
-    with jax.enable_x64():
-        expected = jax.jit(jax.value_and_grad(lambda s: loss.disc(s[REAL], s[FAKE])))
-        found = minimize(
-            lambda s: tuple(np.asarray(x) for x in expected(jnp.asarray(s))),
-            np.full(6, start),
-            jac=True,
-            options={"gtol": 1e-9},
-        )
-    return found.x, found.fun
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -259,18 +236,4 @@ def test_a_game_can_be_made_while_tracing():
     "name", ["cross_entropy", "least_squares", "probability", "total_variation"]
 )
 def test_huge_logits_are_finite_and_exact(name, size):
-    loss = likelihood_ratio(PAIRS[name][0])
-
-    def results(dtype):
-        real, fake = jnp.array([size, 1.0], dtype), jnp.array([-size, 2.0], dtype)
-        return [
-            jax.value_and_grad(part, argnums=(0, 1))(real, fake)
-            for part in (loss.disc, loss.gen)
-        ]
-
-    single = results(jnp.float32)
-    with jax.enable_x64():
-        double = jax.device_get(results(jnp.float64))
-    for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(double), strict=True):
-        assert np.isfinite(a).all()
-        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-30)
+    assert_finite_and_exact([likelihood_ratio(PAIRS[name][0])], size)

@@ -9,6 +9,7 @@ import pytest
 from gan_jax import losses
 from gan_jax.kernel import Network
 from gan_jax.objectives import adversarial
+from tests.apart import two_players
 from tests.games import (
     GRADIENTS,
     LATENT,
@@ -22,38 +23,6 @@ from tests.games import (
 
 # float64 rounding, times the length of the chain of operations.
 EXACT = 1e-12
-
-
-def two_losses(nets, loss, penalty, params, stats, batch, keys, step):
-    """The long way round: two losses, two gradients, D's with the fakes held fixed."""
-    z_keys, penalty_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    z = jax.vmap(LATENT)(z_keys)
-    real = batch["real"]
-
-    def fakes(phi):
-        return nets["gen"].apply(phi, stats["gen"], z, train=True)[0]
-
-    def judge(theta, x):
-        return nets["disc"].apply(theta, stats["disc"], x, train=True)[0]
-
-    held = fakes(params["gen"])
-
-    def disc_loss(theta):
-        value = loss.disc(judge(theta, real), judge(theta, held))
-        if penalty is None:
-            return value
-        return value + penalty(
-            lambda x: judge(theta, x), real, held, penalty_keys, step
-        )
-
-    def gen_loss(phi):
-        theta = params["disc"]
-        return loss.gen(judge(theta, real), judge(theta, fakes(phi)))
-
-    return {
-        "gen": jax.grad(gen_loss)(params["gen"]),
-        "disc": jax.grad(disc_loss)(params["disc"]),
-    }
 
 
 def both_ways(loss, penalty, gradient, *, norm=False):
@@ -82,7 +51,8 @@ def both_ways(loss, penalty, gradient, *, norm=False):
 
     merged = grad_for(["gen", "disc"])
     alone = grad_for(["gen"]) | grad_for(["disc"])
-    apart = two_losses(nets, loss, penalty, params, stats, batch, keys, step)
+    own = two_players(nets, loss, penalty)(params, stats, batch, keys, step)
+    apart = {player: jax.grad(own[player])(params[player]) for player in own}
     return merged, apart, alone
 
 

@@ -128,6 +128,20 @@ def test_unrolled_refuses_what_it_cannot_do(unchecked):
         line(losses.minimax(), 1, aim="gen")
 
 
+def measured(optimizer):
+    """``optimizer``, and how long the parameters have been: 0, the same everywhere, at
+    first, and then made of what may be each device's own."""
+
+    def update(grads, state, params):
+        own, length = state
+        moves, own = optimizer.update(grads, own, params)
+        return moves, (own, length + optax.tree.norm(params))
+
+    return optax.GradientTransformation(
+        lambda params: (optimizer.init(params), jnp.zeros(())), update
+    )
+
+
 MAPPED = {
     "consensus": lambda name: consensus(
         adversarial(
@@ -137,6 +151,9 @@ MAPPED = {
         axis_name=name,
     ),
     "unrolled": lambda name: line(losses.nonsaturating(), 2, axis_name=name),
+    "unrolled_measured": lambda name: line(
+        losses.nonsaturating(), 2, inner=measured(optax.sgd(0.3)), axis_name=name
+    ),
 }
 
 

@@ -42,6 +42,7 @@ FAMILIES = (
     "dynamics",
     "rings",
     "aids",
+    "codes",
 )
 
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.systems.system import Shown, System, scanned
+from experiments.systems.system import Shown, System, points_of, scanned
 from gan_jax import data, images, kernel, latents, losses, penalties
 from gan_jax.evaluate.sliced import sliced_wasserstein
 from gan_jax.gan import gan
-from gan_jax.kernel import Batch, Network, Objective, Play
+from gan_jax.kernel import Network, Objective, Play
 from gan_jax.networks import dcgan, mlp
 from gan_jax.networks.cascade import cascading_rejection
 from gan_jax.objectives.adversarial import adversarial
@@ -30,15 +30,8 @@ TOGETHER: Play = (PLAYERS,)
 
 RING = data.ring(sd=0.1)
 LATENT = latents.normal(2)
-WIDTH, BATCH, STEPS = 64, 128, 2000
-
-
-def ring_batch(key: jax.Array) -> Batch:
-    """Points of the ring, with their modes as labels."""
-    mode_key, noise_key = jax.random.split(key)
-    label = jax.random.randint(mode_key, (BATCH,), 0, len(RING.modes))
-    noise = RING.sd * jax.random.normal(noise_key, (BATCH, 2))
-    return {"real": jnp.asarray(RING.modes)[label] + noise, "label": label}
+WIDTH, STEPS = 64, 2000
+ring_batch = points_of(RING, 128)
 
 
 def game_options() -> dict[str, Any]:

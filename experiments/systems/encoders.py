@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.systems.system import Shown, System, scanned
+from experiments.systems.system import Shown, System, points_of, scanned
 from gan_jax import kernel, latents, penalties
 from gan_jax.data.mixtures import ring
 from gan_jax.images import grid, scatter
@@ -142,11 +142,7 @@ def of_tilted_gaussians() -> Shown:
     )
 
 
-def ring_points(key: jax.Array, n: int = 128) -> Batch:
-    """Points of the ring of eight Gaussians, radius 2, sd 0.02."""
-    mode, noise = jax.random.split(key)
-    centre = jnp.asarray(ring().modes)[jax.random.randint(mode, (n,), 0, 8)]
-    return {"real": centre + ring().sd * jax.random.normal(noise, (n, 2))}
+RING = ring()
 
 
 def drawn_to_ring(size: int, n: int) -> np.ndarray:
@@ -156,21 +152,21 @@ def drawn_to_ring(size: int, n: int) -> np.ndarray:
     built = kernel(
         imle(gen, latent=latents.normal(size), candidates=1), {"gen": optax.adam(rate)}
     )
-    state, _ = scanned(built, lambda key: ring_points(key, n), steps)
+    state, _ = scanned(built, points_of(RING, n), steps)
     z = jax.random.normal(jax.random.key(4), (8192, size))
     return np.asarray(made(gen, state, z))
 
 
 def missed(samples: np.ndarray) -> float:
     """Mean square distance from a point of the ring to the nearest of 512 samples."""
-    x = ring_points(jax.random.key(77), 2000)["real"]
+    x = points_of(RING, 2000)(jax.random.key(77))["real"]
     sets = jnp.asarray(samples, jnp.float32).reshape(16, 512, 2)
     return 2 * float(np.mean([between(x, some) for some in sets]))
 
 
 def on_modes(samples: np.ndarray) -> tuple[int, float]:
     """How many modes are reached within 0.2, and the share of samples that do it."""
-    apart = np.linalg.norm(samples[:, None] - ring().modes[None], axis=-1) < 0.2
+    apart = np.linalg.norm(samples[:, None] - RING.modes[None], axis=-1) < 0.2
     return int(apart.any(axis=0).sum()), float(apart.any(axis=1).mean())
 
 
@@ -184,7 +180,7 @@ def of_a_ring() -> Shown:
     noise = np.random.default_rng(0).normal(size=samples.shape)
     cloud = noise @ np.linalg.cholesky(np.cov(samples.T)).T + samples.mean(axis=0)
     (modes, close), (_, close_wide) = on_modes(samples), on_modes(wide)
-    real = ring_points(jax.random.key(1), 2000)["real"]
+    real = points_of(RING, 2000)(jax.random.key(1))["real"]
     views = [scatter(x[:3000], real, (-3, 3, -3, 3)) for x in (samples, wide)]
     return Shown(
         missed(samples) < missed(cloud) / 3 and modes == 8,

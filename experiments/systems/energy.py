@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.systems.system import Shown, System, scanned
+from experiments.systems.system import Shown, System, scanned, side_by_side
 from gan_jax import kernel
 from gan_jax.kernel import Batch
 from gan_jax.langevin import langevin, mala
@@ -37,12 +37,6 @@ def plot(
         picture[(rows >= low[None]) & (rows <= high[None])] = colour
     picture[-1] = INK
     return picture
-
-
-def side_by_side(*pictures: np.ndarray) -> np.ndarray:
-    """Pictures of one height in a row, white between them."""
-    gap = np.full((pictures[0].shape[0], 8, 3), 255, np.uint8)
-    return np.hstack([part for p in pictures for part in (gap, p)][1:])
 
 
 # --- chains -------------------------------------------------------------------------

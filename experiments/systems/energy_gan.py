@@ -7,28 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.systems.energy import side_by_side
-from experiments.systems.system import Shown, System, scanned
+from experiments.systems.system import (
+    Shown,
+    System,
+    points_of,
+    scanned,
+    side_by_side,
+)
 from gan_jax import gan, kernel, latents, losses, penalties
 from gan_jax.data.mixtures import MixtureReport, mixture_report, ring
 from gan_jax.images import scatter
-from gan_jax.kernel import Batch, Kernel, Network
+from gan_jax.kernel import Kernel, Network
 from gan_jax.networks import mlp
 from gan_jax.networks.energies import reconstruction
 from gan_jax.objectives.meg import Estimator, meg
 from gan_jax.penalties import Penalty
 
 RING = ring(sd=0.2)
+ring_points = points_of(RING, 256)
 REACH = 3.5
 AXIS = np.linspace(-REACH, REACH, 141)
 PLANE = np.stack(np.meshgrid(AXIS, -AXIS), axis=-1).reshape(-1, 2)
-
-
-def ring_points(key: jax.Array) -> Batch:
-    """256 points of eight Gaussians of sd 0.2."""
-    mode, noise = jax.random.split(key)
-    centre = jnp.asarray(RING.modes)[jax.random.randint(mode, (256,), 0, 8)]
-    return {"real": centre + RING.sd * jax.random.normal(noise, (256, 2))}
 
 
 def cloud(samples: np.ndarray) -> np.ndarray:

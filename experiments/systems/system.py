@@ -1,11 +1,13 @@
-"""What a row of the table is."""
+"""What a row of the table is, and what several rows are made with."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.data.mixtures import Mixture
 from gan_jax.kernel import Batch, Info, Kernel, State
 
 
@@ -63,3 +65,25 @@ def scanned(
         return jax.lax.scan(step, state, length=steps)
 
     return run(start)
+
+
+def points_of(mixture: Mixture, n: int) -> Callable[[jax.Array], Batch]:
+    """``key -> n points of it and the numbers of their modes``, for `scanned`."""
+
+    def batch(key: jax.Array) -> Batch:
+        mode_key, noise_key = jax.random.split(key)
+        label = jax.random.randint(mode_key, (n,), 0, len(mixture.modes))
+        noise = mixture.sd * jax.random.normal(noise_key, (n, 2))
+        return {"real": jnp.asarray(mixture.modes)[label] + noise, "label": label}
+
+    return batch
+
+
+def side_by_side(*pictures: np.ndarray) -> np.ndarray:
+    """Pictures in a row, white between them and beneath the lower ones."""
+    height = max(len(p) for p in pictures)
+    white = [
+        np.pad(p, ((0, height - len(p)), (8, 0), (0, 0)), constant_values=255)
+        for p in pictures
+    ]
+    return np.hstack(white)[:, 8:]

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.systems.system import Shown, System, scanned
+from experiments.systems.system import Shown, System, points_of, scanned
 from gan_jax import kernel, latents, penalties
 from gan_jax.data.mixtures import mixture_points, mixture_report, ring
 from gan_jax.distances import euclidean
 from gan_jax.images import scatter
-from gan_jax.kernel import Batch, Network
+from gan_jax.kernel import Network
 from gan_jax.networks import mlp
 from gan_jax.objectives.mmd_gan import mmd_gan
 from gan_jax.objectives.ot_gan import ot_gan
@@ -30,13 +30,6 @@ IN_THE_PLANE = mlp.generator(2, width=128)
 POINTS = 2500  # of a judged sample
 # Of the way from the untrained generator to the data, what may be left.
 LEFT = 0.1
-
-
-def on_the_ring(key: jax.Array, n: int) -> Batch:
-    which, noise = jax.random.split(key)
-    modes = jnp.asarray(RING.modes)
-    centres = modes[jax.random.randint(which, (n,), 0, len(modes))]
-    return {"real": centres + RING.sd * jax.random.normal(noise, (n, 2))}
 
 
 def held_out(seed: int) -> np.ndarray:
@@ -72,30 +65,34 @@ def floor() -> float:
     return max(energy_distance(held_out(i), held_out(i + 20)) for i in range(5))
 
 
-def by_moments(penalty: Penalty | None, seed: int = 0, steps: int = 3000) -> np.ndarray:
-    disc = mlp.generator(8, width=64)  # 8 features
-    game = mmd_gan(IN_THE_PLANE, disc, latent=NORMAL, penalty=penalty)
-    rates = {"gen": adam(2e-3, steps), "disc": adam(2e-3, steps)}
-    trained = kernel(game, rates, ema={"gen": 0.995})
-    state, _ = scanned(trained, lambda key: on_the_ring(key, 128), steps, seed)
-    return drawn_by(state.ema["gen"])
-
-
-def run_mmd_gan(seed: int = 0) -> Shown:
+def beside(samples: np.ndarray, control: np.ndarray, told: str) -> Shown:
+    """What samples of the ring and those of a control show; ``told`` says which one."""
     truth = held_out(100)
-    samples = by_moments(penalties.zero_centred(1.0), seed)
-    bare = by_moments(None, seed)
     start, end, without = (
-        energy_distance(x, truth) for x in (untrained(), samples, bare)
+        energy_distance(x, truth) for x in (untrained(), samples, control)
     )
     report = mixture_report(samples, RING)
     return Shown(
         report.covered == 8 and end <= LEFT * start and without >= 2 * end,
         f"{report.covered} of 8 modes, {report.high_quality:.0%} within 3 sd; "
         f"{end:.4f} from the data (untrained {start:.2f}, real samples {floor():.4f}); "
-        f"without the penalty {without:.4f}",
-        np.hstack([scatter(x, truth, size=384) for x in (samples, bare)]),
+        f"{told} {without:.4f}",
+        np.hstack([scatter(x, truth, size=384) for x in (samples, control)]),
     )
+
+
+def by_moments(penalty: Penalty | None, seed: int = 0, steps: int = 3000) -> np.ndarray:
+    disc = mlp.generator(8, width=64)  # 8 features
+    game = mmd_gan(IN_THE_PLANE, disc, latent=NORMAL, penalty=penalty)
+    rates = {"gen": adam(2e-3, steps), "disc": adam(2e-3, steps)}
+    trained = kernel(game, rates, ema={"gen": 0.995})
+    state, _ = scanned(trained, points_of(RING, 128), steps, seed)
+    return drawn_by(state.ema["gen"])
+
+
+def run_mmd_gan(seed: int = 0) -> Shown:
+    samples = by_moments(penalties.zero_centred(1.0), seed)
+    return beside(samples, by_moments(None, seed), "without the penalty")
 
 
 def beside_a_constant(network: Network, constant: float) -> Network:
@@ -126,24 +123,13 @@ def by_transport(batch: int, seed: int = 0, steps: int = 800) -> np.ndarray:
         play=(("gen",),) * 5 + (("disc",),),
         ema={"gen": 0.995},
     )
-    state, _ = scanned(trained, lambda key: on_the_ring(key, 6 * batch), steps, seed)
+    state, _ = scanned(trained, points_of(RING, 6 * batch), steps, seed)
     return drawn_by(state.ema["gen"])
 
 
 def run_ot_gan(seed: int = 0) -> Shown:
-    truth = held_out(100)
-    samples, few = by_transport(128, seed), by_transport(8, seed)
-    start, end, by_few = (
-        energy_distance(x, truth) for x in (untrained(), samples, few)
-    )
-    report = mixture_report(samples, RING)
-    return Shown(
-        report.covered == 8 and end <= LEFT * start and by_few >= 2 * end,
-        f"{report.covered} of 8 modes, {report.high_quality:.0%} within 3 sd; "
-        f"{end:.4f} from the data (untrained {start:.2f}, real samples {floor():.4f}); "
-        f"with batches of 8, {by_few:.4f}",
-        np.hstack([scatter(x, truth, size=384) for x in (samples, few)]),
-    )
+    samples = by_transport(128, seed)
+    return beside(samples, by_transport(8, seed), "with batches of 8,")
 
 
 BATCH, LEVELS = 256, (np.arange(4096) + 0.5) / 4096

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float, Key
 
 from gan_jax.augment.augment import Augment, Logits, Memory
 from gan_jax.augment.pipeline import changed
-from gan_jax.kernel import Schedule
+from gan_jax.kernel import Schedule, at
 
 Image = Float[Array, "h w c"]
 
@@ -114,7 +114,7 @@ def scheduled(
         return {"moves": jnp.zeros((), jnp.int32)}
 
     def apply(memory: Memory, key: Key[Array, ""], x: Image) -> Image:
-        now = p(memory["moves"]) if callable(p) else p
+        now = at(p, memory["moves"])
         return changed(jnp.asarray(now), key, x, geometry=geometry, colour=colour)
 
     def update(memory: Memory, real_logits: Logits) -> Memory:

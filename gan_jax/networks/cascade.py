@@ -5,6 +5,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from gan_jax.networks.layers import Initializer, biased
+from gan_jax.numerics import nonzero
 
 
 def cascading_rejection(
@@ -34,7 +35,7 @@ def cascading_rejection(
     for w in weights.T:
         scores.append(left @ w)
         squared = jnp.square(w).sum()
-        share = scores[-1] / jnp.where(squared == 0, 1.0, squared)
+        share = scores[-1] / nonzero(squared)
         left = left - share[:, None] * w[None]
     return jnp.stack(scores, -1), left
 

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from gan_jax.networks.layers import Dense, batch_normalised
+from gan_jax.networks.layers import BatchNorm, Dense, batch_normalised
 
 HIDDEN = 32  # units between z and the scales: compare_gan's `num_hidden`
 
@@ -130,6 +130,33 @@ class SelfModulatedNorm(nn.Module):
         exact = jnp.promote_types(x.dtype, jnp.float32)
         y = batch_normalised(x, False, exact, self.axis_name, train)
         return Affine(HIDDEN, self.dtype or x.dtype)(y, z)
+
+
+def rectified(
+    h: Array,
+    label: Array | None,
+    style: Array,
+    *,
+    norm: str | None,
+    classes: int = 0,
+    dtype: DTypeLike | None,
+    axis_name: str | None,
+    train: bool,
+) -> Array:
+    """relu(norm(h)), a generator's norm within the layer that calls, which is compact.
+
+    Args:
+      h: features.
+      label: what chooses the scale and shift of "batch" if there are classes.
+      style: what chooses those of "self".
+      norm: "batch" (`BatchNorm`), "self" (`SelfModulatedNorm`) or None.
+      classes, dtype, axis_name, train: see `BatchNorm`.
+    """
+    if norm == "self":
+        h = SelfModulatedNorm(dtype, axis_name)(h, style, train=train)
+    elif norm is not None:
+        h = BatchNorm(classes, dtype, axis_name)(h, label, train=train)
+    return jax.nn.relu(h)
 
 
 class LabelledLatent(nn.Module):

@@ -4,10 +4,10 @@ Reference: Radford, Metz and Chintala, "Unsupervised Representation Learning wit
 Convolutional Generative Adversarial Networks", 2015, arXiv:1511.06434.
 """
 
+from functools import partial
 from math import log2
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from gan_jax.kernel import Network
 from gan_jax.networks.adapters import from_linen
 from gan_jax.networks.cascade import Cascade, checked_heads
-from gan_jax.networks.conditioning import LabelledLatent, SelfModulatedNorm
+from gan_jax.networks.conditioning import LabelledLatent, rectified
 from gan_jax.networks.layers import (
     BatchNorm,
     Conv,
@@ -27,10 +27,10 @@ from gan_jax.networks.layers import (
     checked_images,
     checked_label,
     checked_latent,
-    full,
     leaky_relu,
 )
 from gan_jax.networks.minibatch import minibatch_stddev
+from gan_jax.numerics import full
 
 SIZES = (16, 32, 64, 128)
 KERNEL_INIT = nn.initializers.normal(0.02)  # section 4 of the paper
@@ -140,14 +140,16 @@ class Generator(nn.Module):
             style = LabelledLatent(self.classes)(z, label)
         widths = [self.width * 2**i for i in reversed(range(doublings(self.size)))]
 
-        def normed(h: Array) -> Array:
-            if self.norm == "self":
-                modulated = SelfModulatedNorm(self.dtype, self.axis_name)
-                h = modulated(h, style, train=train)
-            elif not free:
-                norm = BatchNorm(self.classes, self.dtype, self.axis_name)
-                h = norm(h, label, train=train)
-            return jax.nn.relu(h)
+        normed = partial(
+            rectified,
+            label=label,
+            style=style,
+            norm=self.norm,
+            classes=self.classes,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            train=train,
+        )
 
         dense = Dense(16 * widths[0], free, kernel_init=KERNEL_INIT, dtype=self.dtype)
         h = normed(dense(z).reshape(len(z), 4, 4, widths[0]))

@@ -3,9 +3,9 @@
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
 
 from gan_jax.kernel import Network
+from gan_jax.numerics import root
 
 
 def reconstruction(autoencoder: Network) -> Network:
@@ -37,12 +37,7 @@ def reconstruction(autoencoder: Network) -> Network:
                 f"the autoencoder was given samples of shape {x.shape} and returned "
                 f"{again.shape}; give it a last layer of the samples' shape."
             )
-        return -_norm(x - again), stats
+        squared = jnp.square(x - again).sum(axis=tuple(range(1, x.ndim)))
+        return -root(squared), stats
 
     return Network(autoencoder.init, apply)
-
-
-def _norm(x: Array) -> Array:
-    squared = jnp.square(x).sum(axis=tuple(range(1, x.ndim)))
-    exact = squared == 0
-    return jnp.where(exact, 0.0, jnp.sqrt(jnp.where(exact, 1.0, squared)))

@@ -29,11 +29,6 @@ def leaky_relu(x: Array) -> Array:
     return jax.nn.leaky_relu(x, 0.2)
 
 
-def full(x: Array) -> Array:
-    """``x`` in float32 at least: what logits and images leave a network as."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
 def spectral_norm(module: nn.Module, weight: Array, train: bool) -> Array:
     """W̄ = W / σ, with σ = uᵀWv for the vectors u, v that ``module`` carries.
 
@@ -51,7 +46,7 @@ def spectral_norm(module: nn.Module, weight: Array, train: bool) -> Array:
     Networks", 2018, arXiv:1802.05957, algorithm 1.
     """
     matrix = weight.reshape(-1, weight.shape[-1])
-    fixed = stop(matrix).astype(jnp.float32)
+    fixed = matrix.astype(jnp.float32)
 
     def start() -> Array:
         key = module.make_rng("params")

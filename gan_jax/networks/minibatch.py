@@ -1,8 +1,10 @@
 """Minibatch standard deviation: D is shown how much the samples of a batch differ."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from gan_jax.numerics import full
+from gan_jax.parts import averaged, per_sample
 
 
 def minibatch_stddev(
@@ -31,21 +33,19 @@ def minibatch_stddev(
     Stability, and Variation", 2017, arXiv:1710.10196, section 3; groups from the
     authors' code, where they are every (n / group)-th sample.
     """
-    n, *shape, _ = h.shape
+    n = len(h)
     if group is not None and (group < 1 or n % group or axis_name is not None):
         raise ValueError(
             f"group is {group} for {n} samples and axis_name={axis_name!r}: groups "
             "divide the samples of a device and need no axis. Give group=None for the "
             "statistic of all samples."
         )
-    x = h.astype(jnp.promote_types(h.dtype, jnp.float32))
-    x = x.reshape(-1, group or n, *h.shape[1:])
+    x = full(h).reshape(-1, group or n, *h.shape[1:])
 
     def mean(x: Array) -> Array:
-        own = x.mean(1, keepdims=True)
-        return own if axis_name is None else jax.lax.pmean(own, axis_name)
+        return averaged(x.mean(1, keepdims=True), axis_name)
 
     deviation = jnp.sqrt(mean(jnp.square(x - mean(x))) + 1e-8)
     s = deviation.mean(tuple(range(1, x.ndim))).repeat(group or n)
-    column = s.reshape(n, *(1 for _ in shape), 1).astype(h.dtype)
-    return jnp.concatenate([h, jnp.broadcast_to(column, (n, *shape, 1))], -1)
+    column = per_sample(s, h).astype(h.dtype)
+    return jnp.concatenate([h, jnp.broadcast_to(column, (*h.shape[:-1], 1))], -1)

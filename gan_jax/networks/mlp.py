@@ -16,9 +16,9 @@ from gan_jax.networks.layers import (
     Projection,
     checked_label,
     checked_latent,
-    full,
     leaky_relu,
 )
+from gan_jax.numerics import full
 
 # He's variance for LeakyReLU with slope 0.2: 2 / (1 + 0.2²).
 KERNEL_INIT = nn.initializers.variance_scaling(2 / 1.04, "fan_in", "normal")

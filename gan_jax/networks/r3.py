@@ -23,9 +23,9 @@ from gan_jax.networks.layers import (
     checked_images,
     checked_label,
     checked_latent,
-    full,
     leaky_relu,
 )
+from gan_jax.numerics import full
 
 SIZES = (32, 64)
 BLOCKS = 2  # a stage

@@ -5,6 +5,7 @@ Reference: Miyato et al., "Spectral Normalization for Generative Adversarial Net
 stage, as the field has it), and Miyato and Koyama, 2018, arXiv:1802.05637 (labels).
 """
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -16,9 +17,8 @@ from jax.typing import DTypeLike
 from gan_jax.kernel import Network
 from gan_jax.networks.adapters import from_linen
 from gan_jax.networks.cascade import Cascade, checked_heads
-from gan_jax.networks.conditioning import LabelledLatent, SelfModulatedNorm
+from gan_jax.networks.conditioning import LabelledLatent, rectified
 from gan_jax.networks.layers import (
-    BatchNorm,
     Conv,
     Dense,
     Projection,
@@ -26,8 +26,8 @@ from gan_jax.networks.layers import (
     checked_images,
     checked_label,
     checked_latent,
-    full,
 )
+from gan_jax.numerics import full
 
 # Channels as multiples of `width`. The generator: of the 4x4 start, then of each block,
 # all of which double the image. The discriminator: of each block and whether it halves.
@@ -164,13 +164,15 @@ class Generator(nn.Module):
                 self.residual,
             )
             h = block(h, label, style, train=train)
-        if self.norm == "self":
-            modulated = SelfModulatedNorm(self.dtype, self.axis_name)
-            h = modulated(h, style, train=train)
-        elif self.norm:
-            norm = BatchNorm(dtype=self.dtype, axis_name=self.axis_name)
-            h = norm(h, train=train)
-        h = jax.nn.relu(h)
+        h = rectified(
+            h,
+            None,  # the last norm knows no label
+            style,
+            norm=self.norm,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            train=train,
+        )
         out = Conv(self.channels, kernel_init=GLOROT, dtype=self.dtype)
         return jnp.tanh(full(out(h)))
 
@@ -189,14 +191,16 @@ class UpBlock(nn.Module):
     def __call__(
         self, x: Array, label: Array | None, style: Array, *, train: bool
     ) -> Array:
-        def normed(h: Array) -> Array:
-            if self.norm == "self":
-                modulated = SelfModulatedNorm(self.dtype, self.axis_name)
-                h = modulated(h, style, train=train)
-            elif self.norm:
-                norm = BatchNorm(self.classes, self.dtype, self.axis_name)
-                h = norm(h, label, train=train)
-            return jax.nn.relu(h)
+        normed = partial(
+            rectified,
+            label=label,
+            style=style,
+            norm=self.norm,
+            classes=self.classes,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+            train=train,
+        )
 
         def conv(size: int, init: nn.initializers.Initializer) -> Conv:
             return Conv(self.features, size, kernel_init=init, dtype=self.dtype)

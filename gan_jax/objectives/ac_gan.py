@@ -22,8 +22,16 @@ from jaxtyping import Array, Float, Int
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
-from gan_jax.objectives.players import begun, check_fakes, drawn, needed
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.numerics import full
+from gan_jax.objectives.players import (
+    begun,
+    check_fakes,
+    drawn,
+    judged,
+    needed,
+    penalised,
+)
+from gan_jax.parts import split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
 
@@ -89,10 +97,15 @@ def ac_gan(
         z = drawn(latent, z_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, label, train=True)
         check_fakes(fake, real)
-        theta, held = params["disc"], stats["disc"]
-        (real_logits, real_classes), real_stats = _judged(disc, theta, held, real)
-        (fake_logits, fake_classes), fake_stats = _judged(disc, theta, held, stop(fake))
-        (gen_logits, gen_classes), _ = _judged(disc, stop(theta), held, fake)
+
+        def answers(theta: Any, x: Array) -> tuple[tuple[Array, Array], Any]:
+            return _answers(disc, theta, stats["disc"], x)
+
+        theta = params["disc"]
+        seen = judged(answers, theta, real, fake)
+        real_logits, real_classes = seen.real
+        fake_logits, fake_classes = seen.fake
+        gen_logits, gen_classes = seen.by_gen
 
         disc_loss = loss.disc(real_logits, fake_logits)
         gen_loss = loss.gen(stop(real_logits), gen_logits)
@@ -108,23 +121,22 @@ def ac_gan(
             "disc/class_loss": real_class_loss,
             "gen/class_loss": gen_class_loss,
         }
-        if penalty is not None:
-            cost = penalty(
-                lambda x: _judged(disc, theta, held, x)[0][0],
-                real,
-                stop(fake),
-                penalty_keys,
-                step,
-            )
-            total += cost
-            info["disc/penalty"] = cost
-        new_stats = {"gen": gen_stats, "disc": mean_of([real_stats, fake_stats])}
-        return total, (new_stats, info)
+        cost, paid = penalised(
+            penalty,
+            "disc",
+            lambda x: answers(theta, x)[0][0],
+            real,
+            fake,
+            penalty_keys,
+            step,
+        )
+        new_stats = {"gen": gen_stats, "disc": seen.stats}
+        return total + cost, (new_stats, info | paid)
 
     return Objective(init, merged_loss)
 
 
-def _judged(
+def _answers(
     disc: Network, params: Any, stats: Any, x: Array
 ) -> tuple[tuple[Float[Array, " n"], Float[Array, "n classes"]], Any]:
     """The logits and the class logits, in float32 at least, and D's stats."""
@@ -136,10 +148,8 @@ def _judged(
             f"the discriminator returned arrays of shapes {shapes} for {n} samples, "
             f"but AC-GAN wants a pair of logits ({n},) and class logits ({n}, classes)."
         )
-    logits, classes = (
-        part.astype(jnp.promote_types(part.dtype, jnp.float32)) for part in answer
-    )
-    return (logits, classes), stats
+    logits, classes = answer
+    return (full(logits), full(classes)), stats
 
 
 def _cross_entropy(

@@ -33,8 +33,14 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
 from gan_jax.objectives.per_sample import check_per_sample
-from gan_jax.objectives.players import check_fakes, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.objectives.players import (
+    answer_like,
+    check_fakes,
+    needed,
+    penalised,
+    scores,
+)
+from gan_jax.parts import mean_of, per_sample, split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.regularizers import Regularizer
 from gan_jax.stop import stop
@@ -110,7 +116,7 @@ def adversarial(
             "gen": gen.init(gen_key, z, *labels),
             "disc": disc.init(disc_key, real, *labels),
         }
-        _check_fakes(gen, networks["gen"], z, real, labels)
+        check_fakes(answer_like(gen, *networks["gen"], z, *labels), real)
         if gradient == "one_backward":
             check_per_sample(disc, real, labels)
         params = {player: params for player, (params, _) in networks.items()}
@@ -147,17 +153,17 @@ def adversarial(
         else:
             gen_loss = now.gen(stop(real_logits), gen_logits)
             total = disc_loss + gen_loss
-        info = _info(real_logits, fake_logits, disc_loss, gen_loss)
-        if penalty is not None:
-            cost = penalty(
-                lambda x: score(theta, held, view_real(x), labels)[0],
-                real,
-                stop(fake),
-                penalty_keys,
-                step,
-            )
-            total += cost
-            info["disc/penalty"] = cost
+        cost, paid = penalised(
+            penalty,
+            "disc",
+            lambda x: score(theta, held, view_real(x), labels)[0],
+            real,
+            fake,
+            penalty_keys,
+            step,
+        )
+        total += cost
+        info = _info(real_logits, fake_logits, disc_loss, gen_loss) | paid
         learned: dict[str, Any] = {}
         if regularizer is not None:
             cost, learned["regularizer"] = regularizer.cost(
@@ -247,8 +253,7 @@ def _twin_scores(score: Score) -> Callable[..., tuple[Array, Array, Any]]:
         c, g, _ = cotangents
         c = c + jnp.where(c < 0, -SEED, SEED)
         by_theta, by_fake = pull(c)
-        ratio = (g / c).reshape(-1, *(1 for _ in by_fake.shape[1:]))
-        return by_theta, None, ratio * by_fake, None
+        return by_theta, None, per_sample(g / c, by_fake) * by_fake, None
 
     twins.defvjp(forward, backward)
     return twins
@@ -270,13 +275,3 @@ def _info(
         "disc/fake_logit": fake_logits.mean(),
         "disc/accuracy": right / 2,
     }
-
-
-def _check_fakes(
-    gen: Network, made: Any, z: Array, real: Array, labels: tuple[Array, ...]
-) -> None:
-    # Not in training mode: no mapped axis to average over is known here.
-    fake, _ = jax.eval_shape(
-        lambda params, stats: gen.apply(params, stats, z, *labels, train=False), *made
-    )
-    check_fakes(fake, real)

@@ -40,13 +40,21 @@ from gan_jax.kernel import (
     Network,
     Objective,
     Params,
-    Schedule,
     Stats,
+    Weight,
+    at,
 )
 from gan_jax.latents import Latent
 from gan_jax.losses import softplus
-from gan_jax.objectives.players import begun, drawn, needed, scores
-from gan_jax.parts import at, mean_of, split_keys
+from gan_jax.objectives.players import (
+    answer_like,
+    begun,
+    drawn,
+    needed,
+    penalised,
+    scores,
+)
+from gan_jax.parts import mean_of, split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
 
@@ -60,7 +68,7 @@ def alpha_gan(
     code: Network | None,
     *,
     latent: Latent,
-    weight: float | Schedule = 10.0,
+    weight: Weight = 10.0,
     penalty: Penalty | None = None,
     code_penalty: Penalty | None = None,
 ) -> Objective:
@@ -141,12 +149,17 @@ def alpha_gan(
             "disc": mean_of([s_0, s_1, s_2]),
         }
         info = {"gen/loss": gen_loss, "disc/loss": disc_loss}
-        if penalty is not None:
-            cost = penalty(
-                lambda x: judged(theta, x)[0], real, stop(fake), penalty_keys, step
-            )
-            total += cost
-            info["disc/penalty"] = cost
+        cost, paid = penalised(
+            penalty,
+            "disc",
+            lambda x: judged(theta, x)[0],
+            real,
+            fake,
+            penalty_keys,
+            step,
+        )
+        total += cost
+        info |= paid
         if code is not None:
             critic = _scored(code, stats["code"])
             by_critic, cost, new["code"], news = _critic_terms(
@@ -179,21 +192,17 @@ def _critic_terms(
     prior_logits, prior_stats = rated(psi, z)
     code_logits, code_stats = rated(psi, stop(codes))
     loss = softplus(-prior_logits).mean() + softplus(code_logits).mean()
-    info = {"code/loss": loss}
-    if penalty is not None:
-        cost = penalty(lambda z: rated(psi, z)[0], z, stop(codes), keys, step)
-        info["code/penalty"] = cost
-        loss += cost
-    return by_critic, loss, mean_of([prior_stats, code_stats]), info
+    cost, paid = penalised(
+        penalty, "code", lambda z: rated(psi, z)[0], z, codes, keys, step
+    )
+    new_stats = mean_of([prior_stats, code_stats])
+    return by_critic, loss + cost, new_stats, {"code/loss": loss, **paid}
 
 
 def _check_shapes(
     network: Network, params: Any, stats: Any, x: Array, like: Array, owner: str
 ) -> None:
-    # Not in training mode: no mapped axis to average over is known here.
-    made = jax.eval_shape(
-        lambda p, s: network.apply(p, s, x, train=False)[0], params, stats
-    )
+    made = answer_like(network, params, stats, x)
     if made.shape != like.shape:
         raise ValueError(
             f"a network makes {made.shape} of {x.shape}, but {owner} shape "

@@ -22,7 +22,7 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.langevin import Energy
 from gan_jax.latents import Latent
 from gan_jax.objectives.players import drawn, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.parts import gathered, mean_of, per_sample, split_keys
 
 # (keys, start, energy) -> where the chains end
 Chain = Callable[[Array, Array, Energy], Array]
@@ -133,7 +133,7 @@ def energy_model(
         slot = jax.vmap(lambda key: jax.random.randint(key, (), 0, slots))(place_keys)
         anew = jax.vmap(lambda key: jax.random.bernoulli(key, restart))(restart_keys)
         start = jnp.where(
-            anew.reshape(-1, *(1 for _ in real.shape[1:])),
+            per_sample(anew, real),
             drawn(fresh, fresh_keys).astype(buffer.dtype),
             buffer[slot, columns],
         )
@@ -175,8 +175,5 @@ def _written(
     buffer: Array, slot: Array, columns: Array, samples: Array, axis_name: str | None
 ) -> Array:
     """The buffer with the global batch's samples in their places, on every device."""
-    written = (slot, columns, samples)
-    if axis_name is not None:
-        written = jax.lax.all_gather(written, axis_name, tiled=True)
-    slot, columns, samples = written
+    slot, columns, samples = gathered((slot, columns, samples), axis_name)
     return buffer.at[slot, columns].set(samples)

@@ -1,32 +1,23 @@
 """Games in which D gives features, not logits, and batches are compared as a whole."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from gan_jax.kernel import Batch, Network, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.objectives.players import begun, check_fakes, drawn, needed
-from gan_jax.parts import mean_of
+from gan_jax.numerics import full
+from gan_jax.objectives.players import (
+    Judged,
+    begun,
+    check_fakes,
+    drawn,
+    judged,
+    needed,
+)
+from gan_jax.parts import gathered
 from gan_jax.stop import stop
-
-
-class Views(NamedTuple):
-    """One batch as each player sees it, the samples of all devices together.
-
-    Attributes:
-      real: D's features of the real samples, (n, d).
-      fake: D's features of the fakes, for D: the fakes are held fixed.
-      by_gen: the same numbers for G: D's parameters are held fixed.
-      stats: D's stats after the two calls, or None if there is no D.
-    """
-
-    real: Array
-    fake: Array
-    by_gen: Array
-    stats: Any
 
 
 def begun_with_features(
@@ -48,11 +39,8 @@ def views(
     real: Array,
     fake: Array,
     axis_name: str | None,
-) -> Views:
-    """What each player sees of a batch.
-
-    D is called on real and on fake samples apart. Both calls start from the same stats,
-    and the mean of what they return is written.
+) -> Judged:
+    """What each player sees of a batch: features (n, d) of the samples of all devices.
 
     Args:
       disc: ``samples -> features (n, d)``; None for samples as their own features.
@@ -67,19 +55,16 @@ def views(
     check_fakes(fake, real)
     if disc is None:
         flat_real, flat_fake = (
-            gathered(_full(x.reshape(len(x), -1)), axis_name) for x in (real, fake)
+            gathered(full(x.reshape(len(x), -1)), axis_name) for x in (real, fake)
         )
-        return Views(flat_real, stop(flat_fake), flat_fake, None)
-    theta, held = params["disc"], stats["disc"]
-    of_real, real_stats = features(disc, theta, held, real)
-    of_fake, fake_stats = features(disc, theta, held, stop(fake))
-    by_gen, _ = features(disc, stop(theta), held, fake)
-    return Views(
-        gathered(of_real, axis_name),
-        gathered(of_fake, axis_name),
-        gathered(by_gen, axis_name),
-        mean_of([real_stats, fake_stats]),
-    )
+        return Judged(flat_real, stop(flat_fake), flat_fake, None)
+
+    def call(theta: Any, x: Array) -> tuple[Array, Any]:
+        return features(disc, theta, stats["disc"], x)
+
+    *seen, disc_stats = judged(call, params["disc"], real, fake)
+    of_real, of_fake, by_gen = gathered(seen, axis_name)
+    return Judged(of_real, of_fake, by_gen, disc_stats)
 
 
 def features(
@@ -99,13 +84,4 @@ def features(
             "generator of vectors will do, as in networks.mlp.generator(d); a "
             "discriminator that gives one logit will not."
         )
-    return _full(answer), stats
-
-
-def gathered(x: Array, axis_name: str | None) -> Array:
-    """The samples of all devices along the mapped axis, in the global batch's order."""
-    return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
-
-
-def _full(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return full(answer), stats

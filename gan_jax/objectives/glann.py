@@ -34,7 +34,15 @@ from jaxtyping import Float, Int
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.objectives.players import begun, check_fakes, drawn, needed
+from gan_jax.numerics import nonzero
+from gan_jax.objectives.players import (
+    answer_like,
+    begun,
+    check_fakes,
+    drawn,
+    needed,
+)
+from gan_jax.parts import gathered
 from gan_jax.reconstruction import Error, squared_error
 from gan_jax.stop import stop
 
@@ -79,7 +87,7 @@ def glo(
         codes = on_sphere(drawn(latent, jax.random.split(codes_key, count)))
         z = codes[: min(count, real.shape[0])]
         params, stats = begun(gen_key, {"gen": (gen, (z,))})
-        _check_samples(gen, params, stats, z, real)
+        check_fakes(answer_like(gen, params["gen"], stats["gen"], z), real)
         return {**params, "codes": codes}, {**stats, "codes": {}}
 
     def loss(
@@ -137,7 +145,7 @@ def imle(
         own, z_key = jax.random.split(key)
         z = drawn(latent, jax.random.split(z_key, real.shape[0]))
         params, stats = begun(own, {"gen": (gen, (z,))})
-        _check_samples(gen, params, stats, z, real)
+        check_fakes(answer_like(gen, params["gen"], stats["gen"], z), real)
         return params, stats
 
     def loss(
@@ -147,8 +155,7 @@ def imle(
         many = jax.vmap(lambda key: jax.random.split(key, candidates))(keys)
         z = drawn(latent, many.reshape(-1))
         offered, _ = gen.apply(stop(params["gen"]), stats["gen"], z, train=True)
-        if axis_name is not None:
-            z, offered = jax.lax.all_gather((z, offered), axis_name, tiled=True)
+        z, offered = gathered((z, offered), axis_name)
         chosen = z[nearest(real, offered)]
         made, gen_stats = gen.apply(params["gen"], stats["gen"], chosen, train=True)
         value = squared_error(real, made).mean()
@@ -185,8 +192,7 @@ def on_sphere(v: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
     [0.0, 1.0]
     """
     squared = jnp.square(v).sum(axis=-1, keepdims=True)
-    zero = squared == 0
-    return v / jnp.sqrt(jnp.where(zero, 1.0, squared))
+    return v / jnp.sqrt(nonzero(squared))
 
 
 def spherical(network: Network) -> Network:
@@ -208,13 +214,3 @@ def _rows(batch: Batch) -> tuple[Array, Array]:
             f"{real.shape[:1]}."
         )
     return real, index
-
-
-def _check_samples(
-    gen: Network, params: Params, stats: Stats, z: Array, real: Array
-) -> None:
-    # Not in training mode: no mapped axis to average over is known here.
-    made = jax.eval_shape(
-        lambda p, s: gen.apply(p, s, z, train=False)[0], params["gen"], stats["gen"]
-    )
-    check_fakes(made, real)

@@ -13,6 +13,8 @@ Reference: Chen et al., "InfoGAN: Interpretable Representation Learning by Infor
 Maximizing Generative Adversarial Nets", 2016, arXiv:1606.03657.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -20,8 +22,16 @@ from jaxtyping import Array, Float, Int, Key
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
-from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.objectives.players import (
+    begun,
+    check_fakes,
+    drawn,
+    judged,
+    needed,
+    penalised,
+    scores,
+)
+from gan_jax.parts import split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
 
@@ -106,12 +116,14 @@ def infogan(
         row, picked, placed = inputs(z_keys, code_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], row, train=True)
         check_fakes(fake, real)
-        theta, held = params["disc"], stats["disc"]
-        real_logits, real_stats = scores(disc, theta, held, real)
-        fake_logits, fake_stats = scores(disc, theta, held, stop(fake))
-        gen_logits, _ = scores(disc, stop(theta), held, fake)
-        disc_loss = loss.disc(real_logits, fake_logits)
-        gen_loss = loss.gen(stop(real_logits), gen_logits)
+
+        def logits(theta: Any, x: Array) -> tuple[Array, Any]:
+            return scores(disc, theta, stats["disc"], x)
+
+        theta = params["disc"]
+        seen = judged(logits, theta, real, fake)
+        disc_loss = loss.disc(seen.real, seen.fake)
+        gen_loss = loss.gen(stop(seen.real), seen.by_gen)
 
         answer, reader_stats = reader.apply(
             params["reader"], stats["reader"], fake, train=True
@@ -130,22 +142,17 @@ def infogan(
             "gen/loss": gen_loss,
             "reader/information": entropy - surprise - spread,
         }
-        if penalty is not None:
-            cost = penalty(
-                lambda x: scores(disc, theta, held, x)[0],
-                real,
-                stop(fake),
-                penalty_keys,
-                step,
-            )
-            total += cost
-            info["disc/penalty"] = cost
-        new_stats = {
-            "gen": gen_stats,
-            "disc": mean_of([real_stats, fake_stats]),
-            "reader": reader_stats,
-        }
-        return total, (new_stats, info)
+        cost, paid = penalised(
+            penalty,
+            "disc",
+            lambda x: logits(theta, x)[0],
+            real,
+            fake,
+            penalty_keys,
+            step,
+        )
+        new_stats = {"gen": gen_stats, "disc": seen.stats, "reader": reader_stats}
+        return total + cost, (new_stats, info | paid)
 
     return Objective(init, merged_loss)
 

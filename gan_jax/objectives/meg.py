@@ -19,14 +19,30 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Objective,
+    Params,
+    Stats,
+    Weight,
+    at,
+)
 from gan_jax.latents import Latent
 from gan_jax.losses import softplus
 from gan_jax.objectives.energy import energies
-from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
-from gan_jax.parts import at, mean_of, split_keys
-from gan_jax.penalties import Penalty, Weight, r1
-from gan_jax.stop import stop
+from gan_jax.objectives.players import (
+    begun,
+    check_fakes,
+    drawn,
+    judged,
+    needed,
+    penalised,
+    scores,
+)
+from gan_jax.parts import mean_of, split_keys
+from gan_jax.penalties import Penalty, r1
 
 Estimator = Literal["critic", "encoder"]
 
@@ -113,10 +129,8 @@ def meg(
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, train=True)
         check_fakes(fake, real)
         theta, held = params["disc"], stats["disc"]
-        real_u, real_stats = energies(disc, theta, held, real)
-        fake_u, fake_stats = energies(disc, theta, held, stop(fake))
-        gen_u, _ = energies(disc, stop(theta), held, fake)
-        disc_loss, gen_loss = real_u.mean() - fake_u.mean(), gen_u.mean()
+        u = judged(lambda theta, x: energies(disc, theta, held, x), theta, real, fake)
+        disc_loss, gen_loss = u.real.mean() - u.fake.mean(), u.by_gen.mean()
         cost, mutual_stats = cost_of(
             mutual, params["mutual"], stats["mutual"], fake, z, other
         )
@@ -125,26 +139,21 @@ def meg(
         info = {
             "disc/loss": disc_loss,
             "gen/loss": gen_loss,
-            "disc/real_energy": real_u.mean(),
-            "disc/fake_energy": fake_u.mean(),
+            "disc/real_energy": u.real.mean(),
+            "disc/fake_energy": u.fake.mean(),
             "mutual/loss": cost,
         }
-        if penalty is not None:
-            slope_cost = penalty(
-                lambda x: scores(disc, theta, held, x)[0],
-                real,
-                stop(fake),
-                penalty_keys,
-                step,
-            )
-            total += slope_cost
-            info["disc/penalty"] = slope_cost
-        new = {
-            "gen": gen_stats,
-            "disc": mean_of([real_stats, fake_stats]),
-            "mutual": mutual_stats,
-        }
-        return total, (new, info)
+        slope_cost, paid = penalised(
+            penalty,
+            "disc",
+            lambda x: scores(disc, theta, held, x)[0],
+            real,
+            fake,
+            penalty_keys,
+            step,
+        )
+        new = {"gen": gen_stats, "disc": u.stats, "mutual": mutual_stats}
+        return total + slope_cost, (new, info | paid)
 
     return Objective(init, loss)
 

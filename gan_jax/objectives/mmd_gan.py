@@ -17,7 +17,7 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.moments import Similarity, mmd2, rational_quadratic, witness
 from gan_jax.objectives.features import begun_with_features, features, views
-from gan_jax.objectives.players import drawn, needed
+from gan_jax.objectives.players import drawn, needed, penalised
 from gan_jax.parts import split_keys
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
@@ -84,17 +84,13 @@ def mmd_gan(
             return gen_loss, ({"gen": gen_stats}, info)
         disc_loss = -mmd2(similarity, seen.real, seen.fake)
         info["disc/loss"] = disc_loss
-        total = disc_loss + gen_loss
-        if penalty is not None:
-            network, theta, held = disc, params["disc"], stats["disc"]
 
-            def score(x: Array) -> Array:
-                at, _ = features(network, theta, held, x)
-                return witness(similarity, at, seen.real, seen.fake)
+        def score(x: Array) -> Array:
+            at, _ = features(disc, params["disc"], stats["disc"], x)
+            return witness(similarity, at, seen.real, seen.fake)
 
-            cost = penalty(score, real, stop(fake), penalty_keys, step)
-            total += cost
-            info["disc/penalty"] = cost
-        return total, ({"gen": gen_stats, "disc": seen.stats}, info)
+        cost, paid = penalised(penalty, "disc", score, real, fake, penalty_keys, step)
+        total = disc_loss + gen_loss + cost
+        return total, ({"gen": gen_stats, "disc": seen.stats}, info | paid)
 
     return Objective(init, loss)

@@ -42,18 +42,29 @@ from gan_jax.kernel import (
     Network,
     Objective,
     Params,
-    Schedule,
     Stats,
+    Weight,
+    at,
 )
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss, wasserstein
-from gan_jax.objectives.players import as_float, begun, check_fakes, drawn, needed
-from gan_jax.parts import at, mean_of, split_keys
+from gan_jax.numerics import full, over_root, quotient
+from gan_jax.objectives.players import (
+    answer_like,
+    as_float,
+    begun,
+    check_fakes,
+    drawn,
+    judged,
+    needed,
+    penalised,
+)
+from gan_jax.parts import split_keys
 from gan_jax.penalties import Disc, Penalty
 from gan_jax.stop import stop
 
 
-def secant(weight: float | Schedule = 0.25) -> Penalty:
+def secant(weight: Weight = 0.25) -> Penalty:
     """weight * E (D(x) - D(x_f))^2 / avg((x - x_f)^2): the slope between the two.
 
     It needs no gradient by the input. With the loss `wasserstein` it is O-GAN's game of
@@ -73,10 +84,8 @@ def secant(weight: float | Schedule = 0.25) -> Penalty:
         step: Int[Array, ""],
     ) -> Float[Array, ""]:
         apart = jnp.square(real - fake).mean(axis=tuple(range(1, real.ndim)))
-        same = apart == 0
         rise = jnp.square(disc(real) - disc(fake))
-        slope = jnp.where(same, 0.0, rise / jnp.where(same, 1.0, apart))
-        return at(weight, step) * slope.mean()
+        return at(weight, step) * quotient(rise, apart).mean()
 
     return penalty
 
@@ -91,7 +100,7 @@ def ogan(
     latent: Latent,
     loss: Loss = WASSERSTEIN,
     penalty: Penalty | None = SECANT,
-    weight: float | Schedule = 0.5,
+    weight: Weight = 0.5,
 ) -> Objective:
     """The game of "gen" and "enc".
 
@@ -127,11 +136,7 @@ def ogan(
                 "mean and its scale needs a vector of at least 3 elements."
             )
         params, stats = begun(own, {"gen": (gen, (z,)), "enc": (enc, (real,))})
-        codes = jax.eval_shape(
-            lambda p, s: enc.apply(p, s, real, train=False)[0],
-            params["enc"],
-            stats["enc"],
-        )
+        codes = answer_like(enc, params["enc"], stats["enc"], real)
         if codes.shape != z.shape:
             raise ValueError(
                 f"the encoder returns {codes.shape} for {real.shape[0]} samples, but "
@@ -147,22 +152,19 @@ def ogan(
         z = drawn(latent, z_keys)
         fake, gen_stats = gen.apply(params["gen"], stats["gen"], z, train=True)
         check_fakes(fake, real)
-        theta, held = params["enc"], stats["enc"]
 
         def encoded(theta: Any, x: Array) -> tuple[Array, Any]:
-            codes, new = enc.apply(theta, held, x, train=True)
-            return codes.astype(jnp.promote_types(codes.dtype, jnp.float32)), new
+            codes, new = enc.apply(theta, stats["enc"], x, train=True)
+            return full(codes), new
 
-        real_codes, real_stats = encoded(theta, real)
-        # Twice the same codes: for E, and for G.
-        enc_codes, fake_stats = encoded(theta, stop(fake))
-        gen_codes, _ = encoded(stop(theta), fake)
-        real_logits, fake_logits = real_codes.mean(-1), enc_codes.mean(-1)
-        rho = correlation(z, enc_codes).mean()
+        theta = params["enc"]
+        codes = judged(encoded, theta, real, fake)
+        real_logits, fake_logits = codes.real.mean(-1), codes.fake.mean(-1)
+        rho = correlation(z, codes.fake).mean()
         scale = at(weight, step)
         enc_loss = loss.disc(real_logits, fake_logits) - scale * rho
-        gen_loss = loss.gen(stop(real_logits), gen_codes.mean(-1))
-        gen_loss -= scale * correlation(z, gen_codes).mean()
+        gen_loss = loss.gen(stop(real_logits), codes.by_gen.mean(-1))
+        gen_loss -= scale * correlation(z, codes.by_gen).mean()
         total = enc_loss + gen_loss
         info = {
             "enc/loss": enc_loss,
@@ -171,20 +173,16 @@ def ogan(
             "enc/real_logit": real_logits.mean(),
             "enc/fake_logit": fake_logits.mean(),
         }
-        if penalty is not None:
-            cost = penalty(
-                lambda x: encoded(theta, x)[0].mean(-1),
-                real,
-                stop(fake),
-                penalty_keys,
-                step,
-            )
-            total += cost
-            info["enc/penalty"] = cost
-        return total, (
-            {"gen": gen_stats, "enc": mean_of([real_stats, fake_stats])},
-            info,
+        cost, paid = penalised(
+            penalty,
+            "enc",
+            lambda x: encoded(theta, x)[0].mean(-1),
+            real,
+            fake,
+            penalty_keys,
+            step,
         )
+        return total + cost, ({"gen": gen_stats, "enc": codes.stats}, info | paid)
 
     return Objective(init, merged_loss)
 
@@ -197,9 +195,7 @@ def normalised(v: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
     [-1.0, 1.0]
     """
     centred = v - v.mean(axis=-1, keepdims=True)
-    variance = jnp.square(centred).mean(axis=-1, keepdims=True)
-    flat = variance == 0
-    return jnp.where(flat, 0.0, centred / jnp.sqrt(jnp.where(flat, 1.0, variance)))
+    return over_root(centred, jnp.square(centred).mean(axis=-1, keepdims=True))
 
 
 def correlation(a: Float[Array, "*n d"], b: Float[Array, "*n d"]) -> Float[Array, "*n"]:

@@ -1,15 +1,19 @@
-"""What the players of every game do: begin, draw latents, give scores."""
+"""What the players of every game do: begin, draw latents, judge and be penalised."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from gan_jax.kernel import Batch, Network, Params, Stats
+from gan_jax.kernel import Batch, Info, Network, Params, Stats
 from gan_jax.latents import Latent
+from gan_jax.numerics import full
+from gan_jax.parts import mean_of
+from gan_jax.penalties import Disc, Penalty
+from gan_jax.stop import stop
 
 
 def begun(
@@ -54,7 +58,75 @@ def scores(
             f"samples, but one logit per sample is wanted, of shape ({n},). Squeeze "
             "the last axis away."
         )
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), stats
+    return full(logits), stats
+
+
+class Judged(NamedTuple):
+    """One batch as D sees it, for each player.
+
+    Attributes:
+      real: D's answer to the real samples.
+      fake: D's answer to the fakes, for D: the fakes are held fixed.
+      by_gen: the same numbers for G: D's parameters are held fixed.
+      stats: D's stats after its two calls, or None if there is no D.
+    """
+
+    real: Any
+    fake: Any
+    by_gen: Any
+    stats: Any
+
+
+def judged(
+    call: Callable[[Any, Array], tuple[Any, Any]], theta: Any, real: Array, fake: Array
+) -> Judged:
+    """D's answers to real and to fake samples, in calls apart.
+
+    Both calls start from the same stats, and the mean of what they return is written.
+    G's own call has the values of the second one: forward the compiler runs it once.
+
+    Args:
+      call: ``(theta, samples) -> (answer, stats)``, D at the stats of this step.
+      theta: D's parameters.
+      real, fake: samples.
+    """
+    of_real, real_stats = call(theta, real)
+    of_fake, fake_stats = call(theta, stop(fake))
+    by_gen, _ = call(stop(theta), fake)
+    return Judged(of_real, of_fake, by_gen, mean_of([real_stats, fake_stats]))
+
+
+def penalised(
+    penalty: Penalty | None,
+    player: str,
+    disc: Disc,
+    real: Array,
+    fake: Array,
+    keys: Array,
+    step: Array,
+) -> tuple[Array | float, Info]:
+    """What a penalty costs ``player``, and how that is reported; without one, nothing.
+
+    Args:
+      penalty: or None.
+      player: whose ``"<player>/penalty"`` it is.
+      disc, real, fake, keys, step: what penalties are given; the fakes are held fixed.
+    """
+    if penalty is None:
+        return 0.0, {}
+    cost = penalty(disc, real, stop(fake), keys, step)
+    return cost, {f"{player}/penalty": cost}
+
+
+def answer_like(network: Network, params: Any, stats: Any, *inputs: Array) -> Any:
+    """The shapes and dtypes of what a network answers, which is not computed."""
+    # Not in training mode: no mapped axis to average over is known here.
+    answer, _ = jax.eval_shape(
+        lambda params, stats: network.apply(params, stats, *inputs, train=False),
+        params,
+        stats,
+    )
+    return answer
 
 
 def check_fakes(fake: Any, real: Any) -> None:

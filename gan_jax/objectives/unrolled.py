@@ -30,10 +30,9 @@ from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
 from gan_jax.objectives.players import begun, check_fakes, drawn, needed, scores
-from gan_jax.parts import mean_of, split_keys
+from gan_jax.parts import averaged, mean_of, own_gradient, split_keys, varying
 from gan_jax.penalties import Penalty
 from gan_jax.stop import stop
-from gan_jax.varying import varying
 
 Aim = Literal["zero_sum", "own"]
 
@@ -121,16 +120,15 @@ def unrolled(
                 step,
             )
 
-        def inner_loss(theta: Any, own: Array) -> Array:
+        def inner_loss(theta: Any, own: Array) -> tuple[Array, None]:
             # The fakes are not stopped: the steps depend on them.
             r, f, _ = judged(theta, fake)
-            return loss.disc(r, f) + cost(theta, fake, own)
+            return loss.disc(r, f) + cost(theta, fake, own), None
 
         def ahead(at: tuple[Any, Any], own: Array) -> tuple[tuple[Any, Any], None]:
             theta, state = at
-            slope = jax.grad(inner_loss)(theta, own)
-            if axis_name is not None:
-                slope = jax.lax.pmean(slope, axis_name)
+            slope, _ = own_gradient(inner_loss, axis_name)(theta, own)
+            slope = averaged(slope, axis_name)
             moves, state = inner.update(slope, state, theta)
             return (optax.apply_updates(theta, moves), state), None
 

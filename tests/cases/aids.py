@@ -11,6 +11,7 @@ from gan_jax.objectives.ac_gan import ac_gan
 from gan_jax.objectives.infogan import infogan
 from gan_jax.parts import split_keys
 from gan_jax.regularizers import consistency, lecam
+from tests.apart import answers
 from tests.games import LATENT, dense, players, points
 from tests.protocol import Case
 
@@ -68,14 +69,12 @@ def aided_apart(params, stats, batch, keys, step):
     z_keys, penalty_keys, real_keys, fake_keys = split_keys(keys, 4)
     z, real = jax.vmap(LATENT)(z_keys), batch["real"]
 
-    def fakes(phi):
-        return IMAGE_NETS["gen"].apply(phi, {}, z, train=True)[0]
+    made, plain = answers(IMAGE_NETS["gen"]), answers(IMAGE_NETS["disc"])
 
     def judged(theta, x, keys):
-        seen = jax.vmap(lambda key, x: AUGMENT.apply({}, key, x))(keys, x)
-        return IMAGE_NETS["disc"].apply(theta, {}, seen, train=True)[0]
+        return plain(theta, jax.vmap(lambda k, x: AUGMENT.apply({}, k, x))(keys, x))
 
-    held = fakes(params["gen"])
+    held = made(params["gen"], z)
     anchors = {name: KNOWN[name] / KNOWN["mass"] for name in ("real", "fake")}
 
     def disc(theta):
@@ -87,7 +86,7 @@ def aided_apart(params, stats, batch, keys, step):
         return LOSS.disc(r, f) + 0.3 * kept + cost
 
     def gen(phi):
-        f = judged(params["disc"], fakes(phi), fake_keys)
+        f = judged(params["disc"], made(phi, z), fake_keys)
         return LOSS.gen(f, f)
 
     return {"disc": disc, "gen": gen}
@@ -123,27 +122,23 @@ def info_apart(params, stats, batch, keys, step):
     )
     row = jnp.concatenate([z, jnp.eye(3)[picked[:, 0]], placed], axis=1)
 
-    def fakes(phi):
-        return NETS["gen"].apply(phi, {}, row, train=True)[0]
-
-    def judged(theta, x):
-        return NETS["disc"].apply(theta, {}, x, train=True)[0]
+    made, judged, read = (answers(n) for n in (NETS["gen"], NETS["disc"], READER))
 
     def unread(psi, x):
-        answer = READER.apply(psi, {}, x, train=True)[0]
+        answer = read(psi, x)
         chance = jax.nn.softmax(answer[:, :3])[jnp.arange(len(x)), picked[:, 0]]
         sd = jnp.exp(answer[:, 4])
         density = jax.scipy.stats.norm.pdf(placed[:, 0], answer[:, 3], sd)
         return -0.7 * jnp.log(chance).mean() - 0.2 * jnp.log(density).mean()
 
-    held = fakes(params["gen"])
+    held = made(params["gen"], row)
 
     def disc(theta):
         slopes = penalties.r1()(lambda x: judged(theta, x), real, held, keys, step)
         return LOSS.disc(judged(theta, real), judged(theta, held)) + slopes
 
     def gen(phi):
-        x = fakes(phi)
+        x = made(phi, row)
         f = judged(params["disc"], x)
         return LOSS.gen(f, f) + unread(params["reader"], x)
 
@@ -191,16 +186,12 @@ def classes_apart(params, stats, batch, keys, step):
     z_keys, _ = split_keys(keys, 2)
     z, real, label = jax.vmap(LATENT)(z_keys), batch["real"], batch["label"]
 
-    def fakes(phi):
-        return CLASS_NETS["gen"].apply(phi, {}, z, label, train=True)[0]
-
-    def judged(theta, x):
-        return CLASS_NETS["disc"].apply(theta, {}, x, train=True)[0]
+    made, judged = (answers(CLASS_NETS[name]) for name in ("gen", "disc"))
 
     def wrong(logits):
         return -jnp.log(jax.nn.softmax(logits)[jnp.arange(len(z)), label]).mean()
 
-    held = fakes(params["gen"])
+    held = made(params["gen"], z, label)
 
     def disc(theta):
         (r, r_classes), (f, f_classes) = judged(theta, real), judged(theta, held)
@@ -208,7 +199,7 @@ def classes_apart(params, stats, batch, keys, step):
         return LOSS.disc(r, f) + 0.5 * (wrong(r_classes) + wrong(f_classes)) + slopes
 
     def gen(phi):
-        f, f_classes = judged(params["disc"], fakes(phi))
+        f, f_classes = judged(params["disc"], made(phi, z, label))
         return LOSS.gen(f, f) + 0.3 * wrong(f_classes)
 
     return {"disc": disc, "gen": gen}

@@ -7,6 +7,7 @@ from gan_jax import losses, penalties
 from gan_jax.kernel import Network
 from gan_jax.objectives.cascade import cascade
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, players, points
 from tests.protocol import Case
 
@@ -45,13 +46,12 @@ def apart(params, stats, batch, keys, step):
     z_keys, penalty_keys = split_keys(keys, 2)
     z, real = jax.vmap(LATENT)(z_keys), batch["real"]
 
-    def fakes(phi):
-        return GEN.apply(phi, {}, z, train=True)[0]
+    made, all_logits = answers(GEN), answers(DISC)
 
     def judged(theta, x, i):
-        return DISC.apply(theta, {}, x, train=True)[0][:, i]
+        return all_logits(theta, x)[:, i]
 
-    held = fakes(params["gen"])
+    held = made(params["gen"], z)
 
     def disc(theta):
         total = 0.0
@@ -62,9 +62,9 @@ def apart(params, stats, batch, keys, step):
         return total
 
     def gen(phi):
-        theta = params["disc"]
+        theta, fake = params["disc"], made(phi, z)
         return sum(
-            weight / 4 * LOSS.gen(judged(theta, real, i), judged(theta, fakes(phi), i))
+            weight / 4 * LOSS.gen(judged(theta, real, i), judged(theta, fake, i))
             for i, weight in enumerate(WEIGHTS)
         )
 

@@ -5,6 +5,7 @@ import jax
 from gan_jax.comparisons import moment_matching
 from gan_jax.objectives import adversarial
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, players, points
 from tests.protocol import Case
 
@@ -13,13 +14,10 @@ NETS = players()
 
 def apart(params, stats, batch, keys, step):
     z = jax.vmap(LATENT)(split_keys(keys, 2)[0])
+    made, judged = (answers(NETS[name]) for name in ("gen", "disc"))
 
     def gap(theta, phi):
-        fake = NETS["gen"].apply(phi, {}, z, train=True)[0]
-        r, f = (
-            NETS["disc"].apply(theta, {}, x, train=True)[0]
-            for x in (batch["real"], fake)
-        )
+        r, f = judged(theta, batch["real"]), judged(theta, made(phi, z))
         n = len(r)
         # The products of two different samples, whose mean has no bias.
         same = (r.sum() ** 2 - (r**2).sum() + f.sum() ** 2 - (f**2).sum()) / (n * n - n)

@@ -11,6 +11,7 @@ from gan_jax.objectives import adversarial
 from gan_jax.objectives.games import bilinear, dirac, linear_quadratic
 from gan_jax.objectives.unrolled import unrolled
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, points
 from tests.protocol import Case
 
@@ -19,12 +20,7 @@ LOSS = losses.nonsaturating()
 GAMMA, RATE = 0.5, 0.3
 
 
-def judged(theta, x):
-    return NETS["disc"].apply(theta, {}, x, train=True)[0]
-
-
-def fakes(phi, z):
-    return NETS["gen"].apply(phi, {}, z, train=True)[0]
+fakes, judged = (answers(NETS[name]) for name in ("gen", "disc"))
 
 
 def consensual(params, stats, batch, keys, step):

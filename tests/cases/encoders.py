@@ -8,6 +8,7 @@ from gan_jax.objectives.alpha_gan import alpha_gan
 from gan_jax.objectives.glann import glo, imle
 from gan_jax.objectives.ogan import ogan, secant
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, players, points
 from tests.protocol import Case
 
@@ -18,7 +19,7 @@ COUNT = 20  # rows of GLO's table
 
 
 def call(player, params, x):
-    return NETS[player].apply(params, {}, x, train=True)[0]
+    return answers(NETS[player])(params, x)
 
 
 def pearson(a, b):

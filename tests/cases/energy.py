@@ -11,6 +11,7 @@ from gan_jax.langevin import langevin
 from gan_jax.objectives.energy import energy_model
 from gan_jax.objectives.meg import meg
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, players, points
 from tests.protocol import Case
 
@@ -58,11 +59,7 @@ def meg_apart(estimator):
         z, other = jax.vmap(LATENT)(z_keys), jax.vmap(LATENT)(other_keys)
         real = batch["real"]
 
-        def fakes(phi):
-            return NETS["gen"].apply(phi, {}, z, train=True)[0]
-
-        def read(psi, *seen):
-            return MUTUAL[estimator].apply(psi, {}, *seen, train=True)[0]
+        made, read = answers(NETS["gen"]), answers(MUTUAL[estimator])
 
         def bound(psi, fake):
             if estimator == "encoder":
@@ -72,14 +69,14 @@ def meg_apart(estimator):
             apart = jax.nn.sigmoid(read(psi, fake, other))
             return -jnp.concatenate([jnp.log(together), jnp.log(1 - apart)]).mean()
 
-        held = fakes(params["gen"])
+        held = made(params["gen"], z)
 
         def disc(theta):
             cost = PENALTY(lambda x: energy(theta, x), real, held, penalty_keys, step)
             return (energy(theta, real) - energy(theta, held)).mean() + cost
 
         def gen(phi):
-            fake = fakes(phi)
+            fake = made(phi, z)
             return energy(params["disc"], fake).mean() + 0.7 * bound(
                 params["mutual"], fake
             )

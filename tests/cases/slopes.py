@@ -7,6 +7,7 @@ from gan_jax import losses, penalties, robust
 from gan_jax.objectives import adversarial
 from gan_jax.objectives.bigan_qp import bigan_qp
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, players, points
 from tests.protocol import Case
 
@@ -17,10 +18,7 @@ PENALTIES = (
     robust.adversarial_training(LOSS, 0.3, steps=2),
 )
 NETS = players()
-
-
-def judged(theta, x):
-    return NETS["disc"].apply(theta, {}, x, train=True)[0]
+made, judged = (answers(NETS[name]) for name in ("gen", "disc"))
 
 
 def worst(sign, theta, x):
@@ -40,10 +38,7 @@ def apart(params, stats, batch, keys, step):
     z_keys, penalty_keys = split_keys(keys, 2)
     z, real = jax.vmap(LATENT)(z_keys), batch["real"]
 
-    def fakes(phi):
-        return NETS["gen"].apply(phi, {}, z, train=True)[0]
-
-    fake = fakes(params["gen"])
+    fake = made(params["gen"], z)
     worse = worst(-1, params["disc"], real), worst(1, params["disc"], fake)
 
     def disc(theta):
@@ -54,7 +49,7 @@ def apart(params, stats, batch, keys, step):
         return LOSS.disc(*(judged(theta, x) for x in worse)) + sum(rest)
 
     def gen(phi):
-        return jnp.logaddexp(0.0, -judged(params["disc"], fakes(phi))).mean()
+        return jnp.logaddexp(0.0, -judged(params["disc"], made(phi, z))).mean()
 
     return {"disc": disc, "gen": gen}
 
@@ -83,15 +78,7 @@ TRIO = {
 def bigan_apart(params, stats, batch, keys, step):
     z, real = jax.vmap(LATENT)(keys), batch["real"]
 
-    def made(phi, z):
-        return TRIO["gen"].apply(phi, {}, z, train=True)[0]
-
-    def coded(eta, x):
-        return TRIO["enc"].apply(eta, {}, x, train=True)[0]
-
-    def pair(theta, x, z):
-        return TRIO["disc"].apply(theta, {}, x, z, train=True)[0]
-
+    made, coded, pair = (answers(TRIO[name]) for name in ("gen", "enc", "disc"))
     fake, code = made(params["gen"], z), coded(params["enc"], real)
 
     def disc(theta):

@@ -6,6 +6,7 @@ from gan_jax import distances, moments, penalties, transport
 from gan_jax.objectives.mmd_gan import mmd_gan
 from gan_jax.objectives.ot_gan import ot_gan
 from gan_jax.parts import split_keys
+from tests.apart import answers
 from tests.games import LATENT, dense, points
 from tests.protocol import Case
 
@@ -15,12 +16,7 @@ PENALTY = penalties.wgan_gp(1.0)
 SHARPNESS, ITERATIONS = 10.0, 20
 
 
-def fakes(phi, z):
-    return GEN.apply(phi, {}, z, train=True)[0]
-
-
-def described(theta, x):
-    return DISC.apply(theta, {}, x, train=True)[0]
+fakes, described = answers(GEN), answers(DISC)
 
 
 def mmd_apart(params, stats, batch, keys, step):

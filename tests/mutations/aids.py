@@ -9,6 +9,7 @@ PIPELINE = "gan_jax/augment/pipeline.py"
 REGULARIZERS = "gan_jax/regularizers.py"
 LOSSES = "gan_jax/losses.py"
 INFO = "gan_jax/objectives/infogan.py"
+PLAYERS = "gan_jax/objectives/players.py"
 CLASSES = "gan_jax/objectives/ac_gan.py"
 
 
@@ -148,15 +149,15 @@ MUTATIONS = [
     told(INFO, "begin += k", "begin += 0", "perfect_reader"),
     # AC-GAN: D's classes from G's fakes reach G, G's reach D, a missing term.
     Mutation(
-        CLASSES,
-        "_judged(disc, theta, held, stop(fake))",
-        "_judged(disc, theta, held, fake)",
+        PLAYERS,
+        "call(theta, stop(fake))",
+        "call(theta, fake)",
         'tests/test_protocol.py -k "own_gradient and ac_gan"',
     ),
     Mutation(
-        CLASSES,
-        "_judged(disc, stop(theta), held, fake)",
-        "_judged(disc, theta, held, fake)",
+        PLAYERS,
+        "call(stop(theta), fake)",
+        "call(theta, fake)",
         'tests/test_protocol.py -k "own_gradient and ac_gan"',
     ),
     told(

@@ -123,7 +123,7 @@ MUTATIONS = [
     Mutation(C, "fit.composite(fake)", "fit.activation(fake)", VALUES),
     Mutation(C, "return -divergence.composite", "return -divergence.f", OWN),
     Mutation(C, "return -gen(real, fake)", "return gen(real, fake)", MOMENTS),
-    Mutation(C, "jax.lax.pmean(x.mean(), axis_name)", "x.mean()", MOMENTS),
+    Mutation(C, "averaged(x.mean(), axis_name)", "x.mean()", MOMENTS),
     Mutation(
         C,
         '(disc, gen, "batch", axis_name)',

@@ -6,12 +6,14 @@ DYNAMICS = "gan_jax/dynamics.py"
 CONVERGENCE = "gan_jax/convergence.py"
 GAMES = "gan_jax/objectives/games.py"
 UNROLLED = "gan_jax/objectives/unrolled.py"
+PARTS = "gan_jax/parts.py"
 R3GAN = "gan_jax/r3gan.py"
 
 PLAYS = "tests/test_plays.py -k "
 AHEAD = "tests/test_unrolled.py -k "
 STABLE = "tests/test_convergence.py -k "
 RECIPE = "tests/test_r3gan.py -k "
+MAPPED = "tests/test_mapped.py -k "
 
 MUTATIONS = [
     Mutation(
@@ -28,15 +30,21 @@ MUTATIONS = [
     ),
     Mutation(
         DYNAMICS,
-        "            v = jax.lax.pmean(v, axis_name)\n",
-        "            pass\n",
+        "return averaged(v, axis_name)",
+        "return v",
         AHEAD + "shard_map",
     ),
     Mutation(
-        DYNAMICS,
-        "velocity(varying(params, axis_name)",
-        "velocity((params)",
+        PARTS,
+        "has_aux=True)(varying(params, axis_name), *rest)",
+        "has_aux=True)(params, *rest)",
         AHEAD + "shard_map",
+    ),
+    Mutation(
+        PARTS,
+        "return varying(value, axis_name), aux",
+        "return value, aux",
+        MAPPED + "same_on_all",
     ),
     Mutation(
         DYNAMICS,
@@ -144,8 +152,8 @@ MUTATIONS = [
     ),
     Mutation(
         UNROLLED,
-        "slope = jax.grad(inner_loss)(theta, own)",
-        "slope = stop(jax.grad(inner_loss)(theta, own))",
+        "slope = averaged(slope, axis_name)",
+        "slope = stop(averaged(slope, axis_name))",
         AHEAD + "one_step_ahead_by_hand",
     ),
     Mutation(
@@ -168,8 +176,8 @@ MUTATIONS = [
     ),
     Mutation(
         UNROLLED,
-        "                slope = jax.lax.pmean(slope, axis_name)\n",
-        "                pass\n",
+        "            slope = averaged(slope, axis_name)\n",
+        "",
         AHEAD + "shard_map",
     ),
     Mutation(

@@ -4,6 +4,7 @@ from tests.mutations import Mutation
 
 CHAIN = "gan_jax/langevin.py"
 MODEL = "gan_jax/objectives/energy.py"
+PLAYERS = "gan_jax/objectives/players.py"
 MEG = "gan_jax/objectives/meg.py"
 LOSSES = "gan_jax/losses.py"
 TESTS = "tests/test_energy.py -k"
@@ -103,8 +104,8 @@ MUTATIONS = [
     ),
     Mutation(
         MODEL,
-        "    if axis_name is not None:\n        written =",
-        "    if False:\n        written =",
+        "gathered((slot, columns, samples), axis_name)",
+        "(slot, columns, samples)",
         f"{TESTS} four_devices",
     ),
     Mutation(
@@ -115,17 +116,22 @@ MUTATIONS = [
     ),
     Mutation(
         MEG,
-        "disc_loss, gen_loss = real_u.mean() - fake_u.mean(), gen_u.mean()",
-        "disc_loss, gen_loss = real_u.mean() - fake_u.mean(), -gen_u.mean()",
+        "disc_loss, gen_loss = u.real.mean() - u.fake.mean(), u.by_gen.mean()",
+        "disc_loss, gen_loss = u.real.mean() - u.fake.mean(), -u.by_gen.mean()",
         f"{LAW} meg_encoder'",
     ),
     Mutation(
-        MEG,
-        "disc, theta, held, stop(fake))",
-        "disc, theta, held, fake)",
+        PLAYERS,
+        "call(theta, stop(fake))",
+        "call(theta, fake)",
         f"{LAW} meg_encoder'",
     ),
-    Mutation(MEG, "stop(theta)", "theta", f"{LAW} meg_encoder'"),
+    Mutation(
+        PLAYERS,
+        "call(stop(theta), fake)",
+        "call(theta, fake)",
+        f"{LAW} meg_encoder'",
+    ),
     Mutation(
         MEG,
         'stats["mutual"], fake, z, other',
@@ -170,8 +176,8 @@ MUTATIONS = [
     ),
     Mutation(
         "gan_jax/networks/energies.py",
-        "return -_norm(x - again), stats",
-        "return _norm(x - again), stats",
+        "return -root(squared), stats",
+        "return root(squared), stats",
         f"{TESTS} reconstruction",
     ),
 ]

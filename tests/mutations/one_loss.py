@@ -42,8 +42,8 @@ MUTATIONS = [
     ),
     Mutation(
         GAME,
-        "ratio = (g / c)",
-        "ratio = (c / g)",
+        "per_sample(g / c, by_fake)",
+        "per_sample(c / g, by_fake)",
         separation("nonsaturating", "total", "one_backward"),
     ),
     Mutation(

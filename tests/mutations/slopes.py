@@ -3,6 +3,7 @@
 from tests.mutations import Mutation
 
 PENALTIES = "gan_jax/penalties.py"
+NUMERICS = "gan_jax/numerics.py"
 OPTIMIZERS = "gan_jax/optimizers.py"
 ROBUST = "gan_jax/robust.py"
 BIGAN = "gan_jax/objectives/bigan_qp.py"
@@ -41,8 +42,8 @@ MUTATIONS = [
     ),
     Mutation(
         PENALTIES,
-        "jnp.where(met, 1.0, 2 * bound)",
-        "jnp.where(met, 1.0, bound)",
+        "quotient(jnp.square(delta), 2 * bound)",
+        "quotient(jnp.square(delta), bound)",
         seen_by("gan_qp_on_two_diracs"),
     ),
     Mutation(
@@ -53,14 +54,14 @@ MUTATIONS = [
     ),
     Mutation(
         PENALTIES,
-        "_root(jnp.square(a - b).mean(axis=axes))",
+        "root(jnp.square(a - b).mean(axis=axes))",
         "jnp.sqrt(jnp.square(a - b).mean(axis=axes))",
         seen_by("equal_samples"),
     ),
     Mutation(
-        PENALTIES,
-        "met = bound == 0",
-        "met = bound < 0",
+        NUMERICS,
+        "jnp.where(b == 0, 0.0, a / nonzero(b))",
+        "a / b",
         seen_by("equal_samples"),
     ),
     Mutation(
@@ -125,8 +126,8 @@ MUTATIONS = [
     ),
     Mutation(
         ROBUST,
-        "share = jnp.minimum(1.0, epsilon / _nonzero(_lengths(moved)))",
-        "share = epsilon / _nonzero(_lengths(moved))",
+        "share = jnp.minimum(1.0, epsilon / nonzero(_lengths(moved)))",
+        "share = epsilon / nonzero(_lengths(moved))",
         seen_by("more_steps"),
     ),
     Mutation(

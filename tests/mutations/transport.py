@@ -4,6 +4,7 @@ from tests.mutations import Mutation
 
 DISTANCES, MOMENTS = "gan_jax/distances.py", "gan_jax/moments.py"
 TRANSPORT, FEATURES = "gan_jax/transport.py", "gan_jax/objectives/features.py"
+PLAYERS = "gan_jax/objectives/players.py"
 MMD_GAN, OT_GAN = "gan_jax/objectives/mmd_gan.py", "gan_jax/objectives/ot_gan.py"
 
 
@@ -19,8 +20,8 @@ MUTATIONS = [
     Mutation(DISTANCES, "sum(axis=-1)", "mean(axis=-1)", test("test_distances")),
     Mutation(
         DISTANCES,
-        "jnp.where(equal, 1.0, squared)",
-        "squared",
+        "return root(squared_euclidean(x, y))",
+        "return jnp.sqrt(squared_euclidean(x, y))",
         test("gradients_everywhere and euclidean"),
     ),
     Mutation(DISTANCES, "return 1 - jnp", "return 2 - jnp", test("test_distances")),
@@ -78,21 +79,27 @@ MUTATIONS = [
         test("six_terms"),
     ),
     Mutation(
-        FEATURES,
-        "features(disc, theta, held, stop(fake))",
-        "features(disc, theta, held, fake)",
+        PLAYERS,
+        "call(theta, stop(fake))",
+        "call(theta, fake)",
         law("mmd_gan"),
     ),
     Mutation(
-        FEATURES,
-        "features(disc, stop(theta), held, fake)",
-        "features(disc, theta, held, fake)",
+        PLAYERS,
+        "call(stop(theta), fake)",
+        "call(theta, fake)",
         law("ot_gan"),
     ),
     Mutation(
         FEATURES,
-        "x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)",
-        "x",
+        "= gathered(seen, axis_name)",
+        "= seen",
+        test("eight_devices"),
+    ),
+    Mutation(
+        "gan_jax/parts.py",
+        "jax.lax.all_gather(tree, axis_name, tiled=True)",
+        "tree",
         test("eight_devices and without"),
     ),
     Mutation(MMD_GAN, "disc_loss = -mmd2", "disc_loss = mmd2", law("mmd_gan")),
@@ -102,7 +109,12 @@ MUTATIONS = [
         "mmd2(similarity, (seen.real)",
         law("mmd_gan"),
     ),
-    Mutation(MMD_GAN, "score, real, stop(fake)", "score, real, fake", law("mmd_gan")),
+    Mutation(
+        PLAYERS,
+        "penalty(disc, real, stop(fake), keys, step)",
+        "penalty(disc, real, fake, keys, step)",
+        law("mmd_gan"),
+    ),
     Mutation(
         MMD_GAN,
         "at, seen.real, seen.fake",
