@@ -108,6 +108,39 @@ def pmapped(devices: Sequence[jax.Device] | None = None) -> Parallel:
     return Parallel(AXIS, len(devices), compiled, put, base.replicate)
 
 
+def mapped_step(step: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """``(state, batch) -> (state, info)`` by `jax.shard_map`, as `pmapped` runs it.
+
+    Args:
+      step: of a kernel made with ``axis_name="data"``.
+      mesh: over whose axis "data" the batch is split.
+    """
+    return jax.shard_map(
+        step,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=PartitionSpec(),
+    )
+
+
+def lowered(step: Callable[..., Any], mesh: Mesh, state: Any, batch: Any) -> Any:
+    """A step for the devices of ``mesh``, which need not exist, ready to compile.
+
+    Args:
+      step: ``(state, batch) -> (state, info)``; the state is donated.
+      mesh: over whose axis "data" the batch is split.
+      state, batch: abstract, as `jax.eval_shape` gives them.
+    """
+
+    def placed(tree: Any, *axes: str) -> Any:
+        where = NamedSharding(mesh, PartitionSpec(*axes))
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
+        )
+
+    return jax.jit(step, donate_argnums=0).lower(placed(state), placed(batch, AXIS))
+
+
 def memory_for_data() -> int:
     """How many bytes of data may lie on each device: 40 % of what it has.
 

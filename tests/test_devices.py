@@ -77,13 +77,8 @@ def test_lazy_penalties_parts_and_one_backward_under_a_mapped_axis(how):
     else:
         built, batch = model("data", **options), points(32)
         state = built.init(jax.random.key(0), batch)
-        specs = (PartitionSpec(), PartitionSpec("data"))
         mesh = devices.data_mesh(jax.devices()[:4])
-        step = jax.jit(
-            jax.shard_map(
-                built.step, mesh=mesh, in_specs=specs, out_specs=PartitionSpec()
-            )
-        )
+        step = jax.jit(devices.mapped_step(built.step, mesh))
         for _ in range(4):
             state, _ = step(state, batch)
     assert largest_gap(state.params, reference.params) < 1e-5
