@@ -1,0 +1,312 @@
+"""gan_jax against PyTorch: seconds a training step, memory, and the machine's share.
+
+    python -m experiments.versus_torch                     all cases on the CPU
+    python -m experiments.versus_torch --only dcgan64      one of them
+    python -m experiments.versus_torch --quick             a first impression
+    python -m experiments.versus_torch --device cuda       the cases of an NVIDIA GPU
+
+It needs the extra `bench` (PyTorch). Every row is a process of its own. They take turns
+of half a second, in an order that rotates, so that whatever else the machine does meets
+all of them; a ratio is the median of the ratios within a round. After that the best row
+of either side has a second match, in which each also runs with glibc told to keep its
+memory; the ratio that counts is that of the better ones there. The tables are printed,
+and lie with all figures in runs/versus_torch.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+from experiments.versus_torch.cases import CPU_CASES, GPU_CASES, Case, Row, rows
+from experiments.versus_torch.figures import Timed, best, sentences, table, verdict
+
+TURN = 0.5  # seconds of one row's turn
+PAUSE = 0.05  # after a turn: the threads of the last row stop waiting for more work
+# glibc gives large freed blocks back to the system at once, and every step pays for
+# them anew in page faults. Told so, it keeps them.
+KEPT = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "2000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
+class Worker:
+    """A row's process, from here."""
+
+    def __init__(self, row: Row, caches: str) -> None:
+        self.row = row
+        self.rounds: dict[int, float] = {}
+        self.spent = 0.0
+        self.facts: dict[str, Any] = {}
+        self.errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        environment = dict(os.environ, TORCHINDUCTOR_CACHE_DIR=caches)
+        if row.case.device == "cpu":
+            environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+        else:  # the rows share the GPU's memory
+            environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        if row.kept:
+            environment |= KEPT
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "experiments.versus_torch.worker",
+                json.dumps(dataclasses.asdict(row)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            env=environment,
+            text=True,
+        )
+        self.facts = self.answer()
+
+    def answer(self) -> dict[str, Any]:
+        """The worker's next line; why there is none, if it has ended."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        self.process.wait()
+        self.errors.seek(0)
+        said = [text.strip() for text in self.errors if text.strip()]
+        reason = said[-1] if said else f"ended with {self.process.returncode}"
+        return {"failed": reason[:200]}
+
+    def turn(self, number: int) -> None:
+        """Run for about `TURN` seconds in a round, and keep the seconds a step."""
+        begun = time.perf_counter()
+        assert self.process.stdin is not None
+        steps = max(1, round(TURN / self.facts["step"]))
+        with contextlib.suppress(BrokenPipeError):
+            print(steps, file=self.process.stdin, flush=True)
+        said = self.answer()
+        if "seconds" in said:
+            self.rounds[number] = said["seconds"]
+            self.facts["peak"] = said["peak"]
+        else:
+            self.facts, self.rounds = said, {}
+        self.spent += time.perf_counter() - begun
+        time.sleep(PAUSE)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take turns."""
+        return "failed" not in self.facts
+
+    def timed(self) -> Timed:
+        """What it has reported since the last time it was asked."""
+        rounds, self.rounds, self.spent = self.rounds, {}, 0.0
+        return Timed(self.row, rounds, dict(self.facts))
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+
+
+@contextlib.contextmanager
+def crew(caches: str) -> Iterator[dict[Row, Worker]]:
+    """Workers by row, all of them ended in the end."""
+    workers: dict[Row, Worker] = {}
+    try:
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.end()
+
+
+def match(
+    chosen: Sequence[Row], workers: dict[Row, Worker], caches: str, seconds: float
+) -> list[Timed]:
+    """``seconds`` of each row, in turns; workers that are missing are started."""
+    for row in chosen:
+        if row not in workers:
+            workers[row] = Worker(row, caches)
+            facts = workers[row].facts
+            done = (
+                f"ready after {facts['cold']:.0f} s, {1e3 * facts['step']:.0f} ms"
+                if "cold" in facts
+                else f"failed: {facts['failed']}"
+            )
+            print(f"  {row}: {done}", flush=True)
+    for number in range(math.ceil(seconds / TURN)):
+        first = number % len(chosen)
+        for row in (*chosen[first:], *chosen[:first]):
+            worker = workers[row]
+            # Where a step takes seconds, three turns are enough.
+            if worker.alive and (number < 3 or worker.spent < 2 * seconds):
+                worker.turn(number)
+    return [workers[row].timed() for row in chosen]
+
+
+def compare(case: Case, chosen: Sequence[Row], seconds: float) -> dict[str, Any]:
+    """All rows in turns, then the best ones again; prints and returns what was seen."""
+    print(f"\n{case}", flush=True)
+    with tempfile.TemporaryDirectory() as caches, crew(caches) as workers:
+        first = match(chosen, workers, caches, seconds)
+        print(f"\n{table(first)}\n", flush=True)
+        finalists = [
+            dataclasses.replace(timed.row, kept=kept)
+            for timed in (best(first, "jax", "one_backward"), best(first, "torch"))
+            if timed is not None
+            for kept in ((False, True) if case.device == "cpu" else (False,))
+        ]
+        finalists += [t.row for t in first if t.row.side == "machine" and t.rounds]
+        for row in set(workers) - set(finalists):
+            workers[row].end()
+        second = match(finalists, workers, caches, seconds) if finalists else []
+    found = verdict(second)
+    print(f"\n{table(second)}\n\n{sentences(found)}", flush=True)
+    return {
+        "case": dataclasses.asdict(case),
+        "rows": [entry(timed) for timed in first],
+        "second_match": [entry(timed) for timed in second],
+        "verdict": found,
+    }
+
+
+def entry(timed: Timed) -> dict[str, Any]:
+    """A row as JSON has it."""
+    named = dataclasses.asdict(timed.row)
+    del named["case"]
+    return {
+        "row": str(timed.row),
+        **named,
+        "seconds": dict(timed.rounds),
+        **timed.facts,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures hold for."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":")[1].strip()
+                break
+    names = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", "gan_jax")
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        ),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in names},
+        "cores_in_use_by_others": round(used_cores(), 2),
+    }
+
+
+def used_cores(seconds: float = 1.0) -> float:
+    """How many cores are busy while this program sleeps."""
+
+    def ticks() -> tuple[int, int]:
+        fields = [
+            int(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+        ]
+        return sum(fields), sum(fields[3:5])
+
+    total, idle = ticks()
+    time.sleep(seconds)
+    total_after, idle_after = ticks()
+    share = 1 - (idle_after - idle) / max(1, total_after - total)
+    return share * (os.cpu_count() or 1)
+
+
+def check(device: str) -> None:
+    """Refuse what cannot be run here, and say what is missing."""
+    if importlib.util.find_spec("torch") is None:
+        raise SystemExit(
+            "PyTorch is not installed, and it is the other side of this comparison. "
+            "Install gan_jax with the extra `bench`: pip install -e '.[bench]'."
+        )
+    if device == "cpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit(
+            f"--device cuda needs an NVIDIA GPU, and PyTorch {torch.__version__} finds "
+            "none here. The cases are ready: on a machine with one, install "
+            "'.[cuda,bench]' and run this command again."
+        )
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.versus_torch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only")
+    parser.add_argument(
+        "--rows", nargs="+", metavar="WORD", help="rows whose names hold one of these"
+    )
+    parser.add_argument("--seconds", type=float, help="of each row; 8, quick 2")
+    parser.add_argument(
+        "--quick", action="store_true", help="nothing by torch.compile, shorter turns"
+    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--list", action="store_true", help="say the rows, and end")
+    parser.add_argument("--directory", type=Path, default=Path("runs/versus_torch"))
+    options = parser.parse_args()
+    cases = {c.name: c for c in (CPU_CASES if options.device == "cpu" else GPU_CASES)}
+    if unknown := set(options.only or ()) - set(cases):
+        parser.error(
+            f"there is no case {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(cases)}."
+        )
+    chosen = {
+        cases[name]: [
+            row
+            for row in rows(cases[name])
+            if not (options.quick and row.compiled)
+            and (
+                options.rows is None
+                or row.side == "machine"
+                or any(word in str(row) for word in options.rows)
+            )
+        ]
+        for name in options.only or cases
+    }
+    if options.list:
+        for case, own in chosen.items():
+            print(case, *(f"  {row}" for row in own), sep="\n")
+        return
+    check(options.device)
+    seconds = options.seconds or (2.0 if options.quick else 8.0)
+    begun = time.perf_counter()
+    about = machine()
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    seen = [compare(case, own, seconds) for case, own in chosen.items()]
+    options.directory.mkdir(parents=True, exist_ok=True)
+    file = options.directory / f"{options.device}.json"
+    file.write_text(json.dumps({"about": about, "cases": seen}, indent=1) + "\n")
+    print(f"\n{time.perf_counter() - begun:.0f} s; all figures are in {file}")
+
+
+if __name__ == "__main__":
+    main()
