@@ -5,11 +5,12 @@ opens the data, the other builds the model. `train` does the rest.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 import tyro
 
 from gan_jax import devices
+from gan_jax.compiled import kept_programs
 from gan_jax.data import Order, Source, feed
 from gan_jax.gan import Gan
 from gan_jax.kernel import State
@@ -59,6 +61,9 @@ class Run:
     stop_after_bad: int = 20
     """End the run after so many steps in a row that were not finite."""
     tensorboard: bool = False
+    compile_cache: str = "auto"
+    """Folder of compiled programs, used by later runs; auto for the user's own cache,
+    none to compile anew."""
     dry_run: bool = False
     """Compile one step on abstract data, say what it costs, and end."""
 
@@ -66,7 +71,14 @@ class Run:
 Config = TypeVar("Config", bound=Run)
 
 # Where and how a run is carried out; none of it is kept with the run.
-CIRCUMSTANCES = ("data_dir", "directory", "distributed", "dry_run", "tensorboard")
+CIRCUMSTANCES = (
+    "compile_cache",
+    "data_dir",
+    "directory",
+    "distributed",
+    "dry_run",
+    "tensorboard",
+)
 
 
 class Task(NamedTuple):
@@ -121,12 +133,33 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
     if cfg.steps_per_call < 1:
         raise ValueError(f"--steps-per-call is {cfg.steps_per_call}; give at least 1.")
     initialize(cfg.distributed)
+    if jax.default_backend() == "cpu":
+        devices.keep_memory()
     parallel = devices.pmapped() if cfg.parallel == "pmap" else devices.sharded()
     devices.check_divisible(cfg.batch_size, parallel.devices)
     model = task.model(parallel.axis_name)
     if cfg.dry_run:
         dry_run(model, task.example(cfg.batch_size), parallel)
         return None
+    with programs(cfg.compile_cache):
+        return trained(name, cfg, task, model, parallel)
+
+
+@contextlib.contextmanager
+def programs(compile_cache: str) -> Iterator[None]:
+    """Keep compiled programs as ``--compile-cache`` says."""
+    if compile_cache == "none":
+        yield
+        return
+    with kept_programs(None if compile_cache == "auto" else compile_cache) as told:
+        say(told)
+        yield
+
+
+def trained(
+    name: str, cfg: Run, task: Task, model: Gan, parallel: devices.Parallel
+) -> Result:
+    """The run itself: open the data, and train on it."""
     source = task.source()
     order = Order(
         len(source),

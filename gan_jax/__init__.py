@@ -1,28 +1,22 @@
-"""GANs in JAX as one pure function: one merged loss, one compiled step."""
+"""GANs in JAX as one pure function: one merged loss, one compiled step.
+
+The files that the common case does not need are imported when first named.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from gan_jax import (
     augment,
-    comparisons,
-    convergence,
     devices,
-    distances,
-    divergences,
-    dynamics,
-    langevin,
     latents,
     losses,
-    moments,
     networks,
     objectives,
     optimizers,
-    orthogonality,
     penalties,
-    ratios,
-    reconstruction,
     regularizers,
-    robust,
-    rowwise,
-    transport,
 )
 from gan_jax.gan import Gan, gan
 from gan_jax.kernel import (
@@ -36,6 +30,23 @@ from gan_jax.kernel import (
 )
 from gan_jax.r3gan import r3gan
 from gan_jax.stop import stop
+
+if TYPE_CHECKING:
+    from gan_jax import (
+        comparisons,
+        convergence,
+        distances,
+        divergences,
+        dynamics,
+        langevin,
+        moments,
+        orthogonality,
+        ratios,
+        reconstruction,
+        robust,
+        rowwise,
+        transport,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -73,3 +84,9 @@ __all__ = [
     "stop",
     "transport",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

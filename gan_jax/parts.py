@@ -67,7 +67,21 @@ def sample_keys(key: Array, batch: dict[str, Any], axis_name: str | None) -> Arr
     index = jnp.arange(n)
     if axis_name is not None:
         index += n * jax.lax.axis_index(axis_name)
+    else:
+        index = _split_as(batch, index)
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, index)
+
+
+def _split_as(batch: dict[str, Any], index: Array) -> Array:
+    """``index``, split over devices as the batch is, if it is.
+
+    Without a word the compiler may leave it whole: every device would then draw the
+    noise of all samples, and generate from it.
+    """
+    from jax.experimental.shard_alike import shard_alike
+
+    samples = jax.tree.leaves(batch)[0].reshape(index.size, -1)
+    return shard_alike(index, samples[:, 0])[0]
 
 
 def split_keys(keys: Array, streams: int) -> list[Array]:

@@ -3,6 +3,7 @@
 Either way `get(step)` is a pure function, and the batches are equal bit for bit.
 """
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -92,10 +93,11 @@ def resident(source: Arrays, order: Order, *, flip: bool) -> Feed:
       A feed. Its arrays are uncommitted: a replicated sharding may be put on them.
     """
     _check(source, order, source.arrays["real"], flip)
+    draws = _Draws(order)
 
     def get(step: int) -> Batch:
-        got = {"index": order.indices(step).astype(np.int32)}
-        return got | {"flip": order.flips(step)} if flip else got
+        index, coin = draws(step)
+        return {"index": index, "flip": coin} if flip else {"index": index}
 
     def gather(arrays: Any, got: Batch) -> Batch:
         index = got["index"]
@@ -149,6 +151,32 @@ def streaming(
     )
 
 
+class _Draws:
+    """Indices and coins of a step, of which many are evaluated at once.
+
+    A call of numpy costs more than what it does to one batch's numbers, and an order
+    makes some two hundred of them.
+    """
+
+    AT_ONCE = 64
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._block = functools.lru_cache(maxsize=2)(self._evaluated)
+
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        number, place = divmod(step, self.AT_ONCE)
+        indices, flips = self._block(number)
+        return indices[place], flips[place]
+
+    def _evaluated(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        first, shape = number * self.AT_ONCE, (self.AT_ONCE, self._order.local_size)
+        indices = self._order.indices(first, self.AT_ONCE).astype(np.int32)
+        flips = self._order.flips(first, self.AT_ONCE)
+        indices.flags.writeable = flips.flags.writeable = False  # rows are handed out
+        return indices.reshape(shape), flips.reshape(shape)
+
+
 class _Stream:
     """The steps under way: each a batch that threads fill, a part each."""
 
@@ -162,6 +190,7 @@ class _Stream:
         like: Sample,
     ) -> None:
         self._source, self._order, self._flip = source, order, flip
+        self._draws = _Draws(order)
         self._threads, self._ahead, self._like = threads, ahead, like
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gan_jax-feed")
         self._lock = threading.Lock()
@@ -180,15 +209,14 @@ class _Stream:
         wait(parts)
         rows = [part.result() for part in parts]
         batch = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        return batch | {"index": self._order.indices(step).astype(np.int32)}
+        return batch | {"index": self._draws(step)[0]}
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def _submit(self, step: int) -> list[Future[Sample]]:
         count = min(self._threads, self._order.local_size)
-        indices = np.array_split(self._order.indices(step), count)
-        flips = np.array_split(self._order.flips(step), count)
+        indices, flips = (np.array_split(x, count) for x in self._draws(step))
         return [
             self._pool.submit(self._part, *part)
             for part in zip(indices, flips, strict=True)

@@ -117,37 +117,41 @@ class Order:
             self, process_index=process_index, process_count=process_count
         )
 
-    def positions(self, step: int) -> UInt64[np.ndarray, "b"]:
-        """Places in the stream that this process reads in `step`."""
+    def positions(self, step: int, steps: int = 1) -> UInt64[np.ndarray, "b"]:
+        """Places in the stream that this process reads in `steps` steps from `step`."""
         start = step * self.batch_size + self.process_index * self.local_size
         if step < 0 or start > _LARGEST:
             raise ValueError(
                 f"step is {step}; with batches of {self.batch_size} it must lie in "
                 f"0 … {_LARGEST // self.batch_size}."
             )
-        return np.uint64(start) + np.arange(self.local_size, dtype=np.uint64)
+        later = np.arange(steps, dtype=np.uint64) * np.uint64(self.batch_size)
+        within = np.arange(self.local_size, dtype=np.uint64)
+        return (np.uint64(start) + later[:, None] + within).reshape(-1)
 
-    def indices(self, step: int) -> Int64[np.ndarray, "b"]:
+    def indices(self, step: int, steps: int = 1) -> Int64[np.ndarray, "b"]:
         """Samples of the data set that this process reads in `step`.
 
         Args:
           step: 0, 1, …; any, in any order, at the same cost.
+          steps: how many, one after the other. Many at once are far cheaper: what a
+            call of numpy costs is paid once.
 
         Returns:
           Indices below n, in the order of the global batch.
         """
-        epoch, place = np.divmod(self.positions(step), np.uint64(self.n))
+        epoch, place = np.divmod(self.positions(step, steps), np.uint64(self.n))
         words = bits(seed_word(self.seed, _PERMUTE), epoch)
         return permute(place, self.n, words).astype(np.int64)
 
-    def flips(self, step: int) -> Bool[np.ndarray, "b"]:
+    def flips(self, step: int, steps: int = 1) -> Bool[np.ndarray, "b"]:
         """Whether each sample of `step` is mirrored: a fair coin per position.
 
         Args:
-          step: as for `indices`.
+          step, steps: as for `indices`.
 
         Returns:
           True where the image is to be mirrored left to right.
         """
-        words = bits(seed_word(self.seed, _FLIP), self.positions(step))
+        words = bits(seed_word(self.seed, _FLIP), self.positions(step, steps))
         return (words >> np.uint64(63)).astype(np.bool_)

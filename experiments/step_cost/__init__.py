@@ -1,0 +1,1 @@
+"""What a step costs, and what is added to it; see `experiments.step_cost.__main__`."""
