@@ -17,6 +17,14 @@ CASES = {case.name: case for case in every_case()}
 cases = pytest.mark.parametrize("name", CASES)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """What is compared is compiled alike, and compiling is what these tests take."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def test_names_are_told_apart():
     assert len(CASES) == len(every_case())
 

@@ -25,6 +25,14 @@ from tests.games import (
 EXACT = 1e-12
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """The numbers are float64's either way, and compiling is what these tests take."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def both_ways(loss, penalty, gradient, *, norm=False):
     """Gradients of the merged loss (both moving, each alone) and of the two losses."""
     nets, batch = players(norm=norm), points()

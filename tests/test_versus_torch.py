@@ -7,8 +7,10 @@ checked without it is how rows are told, timed, compared and printed.
 import dataclasses
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -23,6 +25,7 @@ from experiments.versus_torch.cases import CPU_CASES, GPU_CASES, Case, Row, row_
 from experiments.versus_torch.figures import (
     Timed,
     best,
+    disturbance,
     quartiles,
     ratio,
     sentences,
@@ -331,7 +334,7 @@ def test_compiled_gradients_are_those_of_eager_ones():
     case = SMALL["dcgan"]
     _, state = begun(case, "merged")
     nets = torch_networks_of(case, state, "channels_last")
-    theirs.settings(Row(case=case, side="torch", way="one_stage"))
+    theirs.settings(Row(case=case, side="torch", way="one_stage", compiled=True))
     game = theirs.Game(Row(case=case, side="torch", way="one_stage"), *nets)
     real = as_torch(images_of(case, 0), "channels_last")
     z = torch.from_numpy(np.array(latents_of(case, state, 0)))
@@ -404,6 +407,7 @@ def test_reused_fakes_are_those_of_the_discriminators_step(name):
 def test_the_count_of_operations_is_that_of_direct_convolutions():
     """3 forward passes through G and 6 through D, less D's first layer on real images,
     which needs no gradient by them."""
+    pytest.importorskip("torch")  # which it does not want; it tests what torch meets
     case = dataclasses.replace(SMALL["dcgan"], size=32, width=32, batch=8)
     layers = [  # transposed convolutions or convolutions: pixels, channels, channels
         (16, 32, 3),
@@ -493,6 +497,20 @@ def test_a_row_that_failed_is_in_the_table_and_wins_nothing():
     assert table(seen).splitlines()[2].startswith("| PyTorch, reusing")
 
 
+def test_a_busy_machines_figures_do_not_count():
+    assert disturbance(0.05) == ""
+    assert "0.7 cores busy: these figures count for nothing" in disturbance(0.7)
+
+
+def test_work_of_a_process_is_counted_in_seconds():
+    begun = time.process_time()
+    before = command.core_seconds(os.getpid())
+    while time.process_time() < begun + 0.2:
+        pass
+    assert command.core_seconds(os.getpid()) - before == pytest.approx(0.2, abs=0.05)
+    assert command.core_seconds() > before
+
+
 # ---- the rows and the command ----
 
 
@@ -514,14 +532,16 @@ def test_a_process_that_cannot_work_says_why():
 
 
 def test_a_process_works_in_turns(monkeypatch):
+    pytest.importorskip("torch")  # as above
     monkeypatch.setattr(command, "TURN", 0.01)
     row = Row(case=SMALL["dcgan"], side="jax", way="one_backward")
     workers = {}
     try:
-        (seen,) = command.match([row], workers, "unused", 0.03)
+        (seen,), busy = command.match([row], workers, "unused", 0.03)
     finally:
         for worker in workers.values():
             worker.end()
+    assert busy >= 0
     assert len(seen.rounds) == 3
     assert min(seen.rounds.values()) > 0
     assert seen.facts["peak"] > seen.facts["imported"] > 0

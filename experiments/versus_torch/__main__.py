@@ -31,7 +31,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from experiments.versus_torch.cases import CPU_CASES, GPU_CASES, Case, Row, rows
-from experiments.versus_torch.figures import Timed, best, sentences, table, verdict
+from experiments.versus_torch.figures import (
+    Timed,
+    best,
+    disturbance,
+    sentences,
+    table,
+    verdict,
+)
 
 TURN = 0.5  # seconds of one row's turn
 PAUSE = 0.05  # after a turn: the threads of the last row stop waiting for more work
@@ -137,8 +144,12 @@ def crew(caches: str) -> Iterator[dict[Row, Worker]]:
 
 def match(
     chosen: Sequence[Row], workers: dict[Row, Worker], caches: str, seconds: float
-) -> list[Timed]:
-    """``seconds`` of each row, in turns; workers that are missing are started."""
+) -> tuple[list[Timed], float]:
+    """``seconds`` of each row, in turns; workers that are missing are started.
+
+    Returns:
+      The rows' times, and how many cores others kept busy meanwhile.
+    """
     for row in chosen:
         if row not in workers:
             workers[row] = Worker(row, caches)
@@ -149,6 +160,13 @@ def match(
                 else f"failed: {facts['failed']}"
             )
             print(f"  {row}: {done}", flush=True)
+    alive = [worker for worker in workers.values() if worker.process.poll() is None]
+
+    def others() -> float:
+        own = sum(core_seconds(worker.process.pid) for worker in alive)
+        return core_seconds() - own
+
+    begun, before = time.perf_counter(), others()
     for number in range(math.ceil(seconds / TURN)):
         first = number % len(chosen)
         for row in (*chosen[first:], *chosen[:first]):
@@ -156,32 +174,50 @@ def match(
             # Where a step takes seconds, three turns are enough.
             if worker.alive and (number < 3 or worker.spent < 2 * seconds):
                 worker.turn(number)
-    return [workers[row].timed() for row in chosen]
+    busy = (others() - before) / (time.perf_counter() - begun)
+    return [workers[row].timed() for row in chosen], max(0.0, busy)
+
+
+def core_seconds(process: int | None = None) -> float:
+    """Seconds of work that the cores have done, for one process or in all."""
+    if process is None:
+        fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:9]
+        ticks = sum(map(int, fields)) - int(fields[3]) - int(fields[4])  # idle, waiting
+    else:
+        try:
+            said = Path(f"/proc/{process}/stat").read_text()
+        except OSError:
+            return 0.0
+        ticks = sum(map(int, said.rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def compare(case: Case, chosen: Sequence[Row], seconds: float) -> dict[str, Any]:
     """All rows in turns, then the best ones again; prints and returns what was seen."""
     print(f"\n{case}", flush=True)
     with tempfile.TemporaryDirectory() as caches, crew(caches) as workers:
-        first = match(chosen, workers, caches, seconds)
-        print(f"\n{table(first)}\n", flush=True)
+        first, busy = match(chosen, workers, caches, seconds)
+        print(f"\n{table(first)}\n\n{disturbance(busy)}", flush=True)
         finalists = [
             dataclasses.replace(timed.row, kept=kept)
             for timed in (best(first, "jax", "one_backward"), best(first, "torch"))
             if timed is not None
             for kept in ((False, True) if case.device == "cpu" else (False,))
         ]
+        if not finalists:
+            raise SystemExit("No row could run; see above.")
         finalists += [t.row for t in first if t.row.side == "machine" and t.rounds]
         for row in set(workers) - set(finalists):
             workers[row].end()
-        second = match(finalists, workers, caches, seconds) if finalists else []
+        second, later = match(finalists, workers, caches, seconds)
     found = verdict(second)
-    print(f"\n{table(second)}\n\n{sentences(found)}", flush=True)
+    print(f"\n{table(second)}\n\n{disturbance(later)}{sentences(found)}", flush=True)
     return {
         "case": dataclasses.asdict(case),
         "rows": [entry(timed) for timed in first],
         "second_match": [entry(timed) for timed in second],
         "verdict": found,
+        "cores_used_by_others": [busy, later],
     }
 
 
@@ -215,24 +251,7 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in names},
-        "cores_in_use_by_others": round(used_cores(), 2),
     }
-
-
-def used_cores(seconds: float = 1.0) -> float:
-    """How many cores are busy while this program sleeps."""
-
-    def ticks() -> tuple[int, int]:
-        fields = [
-            int(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-        ]
-        return sum(fields), sum(fields[3:5])
-
-    total, idle = ticks()
-    time.sleep(seconds)
-    total_after, idle_after = ticks()
-    share = 1 - (idle_after - idle) / max(1, total_after - total)
-    return share * (os.cpu_count() or 1)
 
 
 def check(device: str) -> None:

@@ -140,3 +140,18 @@ def sentences(found: Mapping[str, Any]) -> str:
             f"{found['bound_by']}."
         )
     return "\n".join(lines)
+
+
+# PyTorch's threads wait for one another by spinning: beside a program that takes their
+# cores its step was seen to last twenty times as long, and ours twice.
+QUIET = 0.1
+
+
+def disturbance(busy: float) -> str:
+    """What is to be said if others kept ``busy`` cores at work meanwhile."""
+    if busy <= QUIET:
+        return ""
+    return (
+        f"**Others kept {busy:.1f} cores busy: these figures count for nothing.** Run "
+        "it again on a quiet machine.\n"
+    )

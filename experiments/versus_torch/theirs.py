@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 
@@ -100,8 +99,11 @@ def settings(row: Row) -> None:
     """What a user sets once, at the beginning of a program."""
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
-    if hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        torch._dynamo.config.trace_autograd_ops = True
+    if row.compiled:
+        from torch._dynamo import config  # costs an eager program 70 MB
+
+        if hasattr(config, "trace_autograd_ops"):
+            config.trace_autograd_ops = True
     if row.case.device == "cpu":
         torch.set_num_threads(row.threads or len(os.sched_getaffinity(0)))
         return
