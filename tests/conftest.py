@@ -18,6 +18,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("gan_jax", "beartype.beartype")
 
 
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Programs that are not optimised: sooner compiled, slower to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def unchecked(monkeypatch):
     """Turn the annotations' checks off, to see our own errors as users do."""

@@ -17,12 +17,8 @@ CASES = {case.name: case for case in every_case()}
 cases = pytest.mark.parametrize("name", CASES)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """What is compared is compiled alike, and compiling is what these tests take."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+# Numbers compiled alike are compared, and compiling is what these tests take.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_names_are_told_apart():

@@ -25,12 +25,8 @@ from tests.games import (
 EXACT = 1e-12
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """The numbers are float64's either way, and compiling is what these tests take."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+# Numbers compiled alike are compared, and compiling is what these tests take.
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def both_ways(loss, penalty, gradient, *, norm=False):

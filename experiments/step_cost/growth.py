@@ -9,17 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import image
+from experiments.compile_tpu.exchanges import KINDS
 from experiments.step_cost.table import Row, Table, alternately, median
 from gan_jax.devices import data_mesh, sharded
 from gan_jax.gan import Gan
-
-COLLECTIVES = (
-    "all-gather",
-    "all-reduce",
-    "all-to-all",
-    "collective-permute",
-    "reduce-scatter",
-)
 
 
 def config(size: int, width: int, batch: int) -> image.Images:
@@ -114,9 +107,7 @@ def collectives(text: str) -> dict[str, int]:
     >>> collectives("x = f32[2] all-reduce(y), a = (f32[2]) all-reduce-start(b)")
     {'all-reduce': 2}
     """
-    found = {
-        kind: len(re.findall(rf"\b{kind}(?:-start)?\(", text)) for kind in COLLECTIVES
-    }
+    found = {kind: len(re.findall(rf"\b{kind}(?:-start)?\(", text)) for kind in KINDS}
     return {kind: count for kind, count in found.items() if count}
 
 

@@ -20,7 +20,6 @@ import importlib.util
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from experiments.step_cost.table import machine as machine_and_versions
 from experiments.versus_torch.cases import CPU_CASES, GPU_CASES, Case, Row, rows
 from experiments.versus_torch.figures import (
     Timed,
@@ -39,17 +39,12 @@ from experiments.versus_torch.figures import (
     table,
     verdict,
 )
+from gan_jax.devices import ALLOCATOR
 
 TURN = 0.5  # seconds of one row's turn
 PAUSE = 0.05  # after a turn: the threads of the last row stop waiting for more work
-# glibc gives large freed blocks back to the system at once, and every step pays for
-# them anew in page faults. Told so, it keeps them.
-KEPT = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": "2000000000",
-    "MALLOC_TOP_PAD_": "268435456",
-    "MALLOC_ARENA_MAX": "1",  # the arenas of other threads end at 64 MiB
-}
+# What `gan_jax.devices.keep_memory` does, for a process that does not know gan_jax.
+KEPT = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
 
 
 class Worker:
@@ -235,23 +230,10 @@ def entry(timed: Timed) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":")[1].strip()
-                break
-    names = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", "gan_jax")
-    return {
-        "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-        ),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in names},
-    }
+    here = machine_and_versions()
+    versions = here.pop("versions") | {"torch": metadata.version("torch")}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return here | {"memory_gb": round(memory / 1e9)} | versions
 
 
 def check(device: str) -> None:

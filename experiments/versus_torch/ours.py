@@ -9,20 +9,15 @@ import numpy as np
 from jax import export
 
 import gan_jax
+from experiments.image import LOSSES
 from experiments.versus_torch.cases import BATCHES, BETAS, RATE, Case, Row
 from experiments.versus_torch.work import Work, real_images
-from gan_jax import losses, penalties
+from gan_jax import penalties
 from gan_jax.gan import Gan
 from gan_jax.kernel import Network, alternating, simultaneous
 from gan_jax.latents import normal
 from gan_jax.networks import dcgan, r3, resnet
 from gan_jax.optimizers import adam
-
-LOSSES = {
-    "nonsaturating": losses.nonsaturating,
-    "hinge": losses.hinge,
-    "relativistic": losses.relativistic_pairing,
-}
 
 
 def networks(case: Case) -> tuple[Network, Network]:
