@@ -68,13 +68,12 @@ def rows(directory: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def compiled_fast(folder: Path) -> Iterator[None]:
-    """In this process: compile without optimising, and no program twice.
+def compiled_once(folder: Path) -> Iterator[None]:
+    """In this process: compile no program twice.
 
     For runs of a few steps, whose time goes into compiling.
     """
     settings = {
-        "jax_disable_most_optimizations": True,
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }

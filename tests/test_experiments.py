@@ -20,7 +20,7 @@ from PIL import Image
 from experiments import celeba, digits, fashion, image, toy
 from gan_jax.images import load_png
 from tests.celeba_fixture import write_celeba
-from tests.commands import ROOT, closing, compiled_fast, rows
+from tests.commands import ROOT, closing, compiled_once, rows
 
 EMOJI = ROOT.parent / "shared" / "data" / "noto-emoji-72" / "images.zip"
 COUNT = 48  # of images in every data set, for one shape of the programs
@@ -29,7 +29,7 @@ COUNT = 48  # of images in every data set, for one shape of the programs
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Runs of one shape share their programs."""
-    with compiled_fast(tmp_path_factory.mktemp("compiled")):
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
         yield
 
 

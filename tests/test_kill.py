@@ -16,7 +16,7 @@ import pytest
 from experiments import toy
 from gan_jax import train
 from gan_jax.interrupt import Interrupt
-from tests.commands import closing, compiled_fast, end, rows, start, wait_for
+from tests.commands import closing, compiled_once, end, rows, start, wait_for
 
 STEPS = 240
 OPTIONS = {
@@ -176,7 +176,7 @@ def test_stopped_after_any_call_of_several_steps(
         toy.run(toy.Config(directory=tmp_path / name, **few))
         return closing(capsys.readouterr().out)
 
-    with compiled_fast(tmp_path / "compiled"):
+    with compiled_once(tmp_path / "compiled"):
         # Calls of 4, 4 and 2 steps.
         whole = run("whole")
         assert whole.startswith("done at step 10")

@@ -24,6 +24,7 @@ def test_both_forms_of_a_notebook_are_equal(path):
 
 
 # Both end with the number of modes that were found, of eight.
+@pytest.mark.usefixtures("as_users_do")
 @pytest.mark.parametrize(
     ("name", "wanted"), [("01_single_loss", 2), ("02_dirac_to_r3gan", 3)]
 )

@@ -17,10 +17,6 @@ CASES = {case.name: case for case in every_case()}
 cases = pytest.mark.parametrize("name", CASES)
 
 
-# Numbers compiled alike are compared, and compiling is what these tests take.
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 def test_names_are_told_apart():
     assert len(CASES) == len(every_case())
 

@@ -19,14 +19,14 @@ from gan_jax.digest import digest
 from gan_jax.directory import lock, read_config, write_config
 from gan_jax.images import load_png
 from gan_jax.latents import slerp
-from tests.commands import compiled_fast
+from tests.commands import compiled_once
 
 SMALL: dict[str, Any] = {"width": 4, "latent": 4, "batch_size": 8, "steps": 4}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with compiled_fast(tmp_path_factory.mktemp("compiled")):
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
         yield
 
 

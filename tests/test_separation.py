@@ -25,10 +25,6 @@ from tests.games import (
 EXACT = 1e-12
 
 
-# Numbers compiled alike are compared, and compiling is what these tests take.
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 def both_ways(loss, penalty, gradient, *, norm=False):
     """Gradients of the merged loss (both moving, each alone) and of the two losses."""
     nets, batch = players(norm=norm), points()
