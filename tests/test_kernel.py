@@ -268,6 +268,29 @@ def test_a_step_is_taken_whole_or_not_at_all(culprit, play):
     assert largest_gap(state.params, before.params) > 0
 
 
+def test_enormous_numbers_and_infinities_of_old_are_no_fault():
+    """Their squares are infinite; only a number that was finite can go bad."""
+
+    def spoiled(params):
+        # An optimizer's own state: an infinity from the start, a finite giant, and a
+        # number that turns bad in the third step.
+        return {"own": jnp.array([jnp.inf, 1e30, 0.0])}
+
+    def update(grads, state, params=None):
+        grown = state["own"].at[2].add(jnp.where(state["own"][2] > 1, jnp.inf, 1.0))
+        return jax.tree.map(jnp.zeros_like, grads), {"own": grown}
+
+    odd = optax.GradientTransformation(spoiled, update)
+    trained = model(optimizers={"gen": odd, "disc": odd})
+    state, batch = start(trained)
+    step = jax.jit(trained.step)
+    for row in (0, 0, 1, 2):
+        state, info = step(state, batch)
+        assert int(info["bad"]) == row
+    path, _ = jax.tree_util.tree_leaves_with_path(state)[int(info["nonfinite_leaf"])]
+    assert "own" in jax.tree_util.keystr(path)
+
+
 def test_an_early_moves_gradient_that_is_not_finite_counts_too():
     """The second of three critic steps, under optimizers that hide an infinity."""
     hiding = optax.chain(optax.zero_nans(), optax.clip(1.0), optax.sgd(1e-2))

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from jax import Array, lax
 
 from gan_jax.ops.conv import conv, conv_transpose
+from gan_jax.ops.grouped import MOST, grouped_conv
 
 
 def lax_up(x: Array, kernel: Array) -> Array:
@@ -68,6 +70,45 @@ def test_value_gradients_and_second_derivatives_are_those_of_lax(
                 # Of the largest entry: a small one may be what large ones leave.
                 atol = 1e-12 * max(1.0, float(jnp.abs(b).max()))
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=atol)
+
+
+def lax_groups(x: Array, kernel: Array, groups: int, stride: int) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+@pytest.mark.parametrize(("groups", "stride"), [(1, 1), (2, 1), (4, 1), (4, 2)])
+def test_groups_have_values_and_derivatives_of_lax(groups, stride):
+    with jax.enable_x64():
+        rng = np.random.default_rng(0)
+        x = jnp.asarray(rng.normal(size=(2, 5, 4, 8)))
+        kernel = jnp.asarray(rng.normal(size=(3, 3, 8 // groups, 12)))
+        pair = [
+            partial(f, groups=groups, stride=stride) for f in (grouped_conv, lax_groups)
+        ]
+        for of in (lambda f, x, k: f(x, k).sum(), loss, penalty):
+            ours, native = (
+                jax.jit(jax.value_and_grad(partial(of, f), (0, 1)))(x, kernel)
+                for f in pair
+            )
+            chex.assert_trees_all_close(ours, native, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 4, 2 * MOST])
+@pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])
+def test_groups_are_taken_apart_on_cpus_alone(groups, platform):
+    x = jax.ShapeDtypeStruct((2, 4, 4, 64), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((3, 3, 64 // groups, 64), jnp.float32)
+    traced = jax.jit(grouped_conv, static_argnums=2).trace(x, kernel, groups)
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    apart = platform == "cpu" and groups == 4
+    assert text.count("stablehlo.convolution") == (groups if apart else 1)
 
 
 @both

@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import Array, lax
+from jax import Array
 from jax.typing import DTypeLike
 
 from gan_jax.ops.conv import conv, conv_transpose
+from gan_jax.ops.grouped import grouped_conv
 from gan_jax.stop import stop
 
 Initializer = Callable[..., Any]
@@ -95,14 +96,7 @@ class Conv(nn.Module):
         if self.stride == 2 and self.groups == 1 and even:
             y = conv(x, kernel)  # the same values, with faster derivatives on CPU
         else:
-            y = lax.conv_general_dilated(
-                x,
-                kernel,
-                (self.stride, self.stride),
-                "SAME",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                feature_group_count=self.groups,
-            )
+            y = grouped_conv(x, kernel, self.groups, self.stride)
         return biased(self, y) if self.use_bias else y
 
 
