@@ -17,6 +17,7 @@ from gan_jax import (
     optimizers,
     penalties,
     regularizers,
+    schedules,
 )
 from gan_jax.gan import Gan, gan
 from gan_jax.kernel import (
@@ -80,6 +81,7 @@ __all__ = [
     "regularizers",
     "robust",
     "rowwise",
+    "schedules",
     "simultaneous",
     "stop",
     "transport",

@@ -1,4 +1,4 @@
-"""Langevin chains: samples of exp(-U) from the slope of U alone.
+"""Langevin and Hamiltonian chains: samples of exp(-U) from the slope of U alone.
 
 Every function here moves n chains at once. An energy is ``x (n, ...) -> U (n,)``, low
 where samples are likely; a sample's energy depends on that sample only. The energy of a
@@ -129,8 +129,7 @@ def mala(
         there = _squared_distance(proposal, drift(x, slope))
         back = _squared_distance(x, drift(proposal, new_slope))
         log_ratio = u - new_u + (there - back) / (2 * step_size)
-        chance = jax.vmap(lambda key: jax.random.uniform(key, (), u.dtype))(choice_keys)
-        taken = jnp.log(chance) < log_ratio
+        taken = jnp.log(_uniform(choice_keys, u)) < log_ratio
 
         def choose(new: Array, old: Array) -> Array:
             return jnp.where(per_sample(taken, new), new, old)
@@ -142,6 +141,70 @@ def mala(
         step, (start, *_energy_and_slope(energy, start)), jnp.arange(steps)
     )
     return x, taken.mean(axis=0, dtype=start.dtype)
+
+
+def hmc(
+    keys: Keys,
+    start: Samples,
+    energy: Energy,
+    step_size: float | Float[Array, ""],
+    leapfrog: int = 10,
+) -> tuple[Samples, Float[Array, " n"]]:
+    """One Hamiltonian move, which leaves exp(-U) as it is: `mala` with a longer breath.
+
+    A velocity v ~ N(0, I) is drawn and carried along with x for ``leapfrog`` steps,
+
+        v <- v - e/2 dU/dx,  x <- x + e v,  v <- v - e/2 dU/dx,
+
+    and the end is taken with probability min(1, exp(H(x, v) - H(x', v'))) where
+    H(x, v) = U(x) + ||v||^2 / 2. With one step this is a step of `mala` of size e^2.
+
+    The move is its own reverse: from a sample of exp(-U), there and back are equally
+    likely. That holds only as long as the step size does not depend on where the chain
+    is or was.
+
+    Args:
+      keys: one per chain.
+      start: (n, ...), where the chains are.
+      energy: U.
+      step_size: e.
+      leapfrog: steps of the move.
+
+    Returns:
+      Where the chains are then, and with what probability each one's end was taken.
+
+    Raises:
+      ValueError: for a step size that is not positive, or fewer than 1 step.
+
+    Reference: Duane et al., "Hybrid Monte Carlo", 1987; Neal, "MCMC using Hamiltonian
+    dynamics", 2011, arXiv:1206.1901.
+    """
+    # A traced size is its caller's concern.
+    _check_chain(step_size if isinstance(step_size, float | int) else 1.0, leapfrog)
+    velocity_keys, choice_keys = split_keys(keys, 2)
+    velocity = _normal(velocity_keys, start)
+    u, slope = _energy_and_slope(energy, start)
+
+    def step(
+        state: tuple[Samples, Samples, Array, Samples], nothing: None
+    ) -> tuple[tuple[Samples, Samples, Array, Samples], None]:
+        x, v, _, slope = state
+        v = v - step_size / 2 * slope
+        x = x + step_size * v
+        u, slope = _energy_and_slope(energy, x)
+        return (x, v - step_size / 2 * slope, u, slope), None
+
+    (x, v, new_u, _), _ = jax.lax.scan(
+        step, (start, velocity, u, slope), length=leapfrog
+    )
+    zero = jnp.zeros_like(start)
+    kinetic = (_squared_distance(velocity, zero) - _squared_distance(v, zero)) / 2
+    log_ratio = u - new_u + kinetic
+    # inf - inf where energies overflow: stay, until an end is finite.
+    log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
+    taken = jnp.log(_uniform(choice_keys, u)) < log_ratio
+    end = jnp.where(per_sample(taken, x), x, start)
+    return end, jnp.exp(jnp.minimum(log_ratio, 0))
 
 
 def _check_chain(step_size: float, steps: int) -> None:
@@ -158,6 +221,10 @@ def _at(keys: Keys, number: Array) -> Keys:
 
 def _normal(keys: Keys, like: Samples) -> Samples:
     return jax.vmap(lambda key, x: jax.random.normal(key, x.shape, x.dtype))(keys, like)
+
+
+def _uniform(keys: Keys, like: Float[Array, " n"]) -> Float[Array, " n"]:
+    return jax.vmap(lambda key: jax.random.uniform(key, (), like.dtype))(keys)
 
 
 def _energy_and_slope(energy: Energy, x: Samples) -> tuple[Array, Samples]:

@@ -1,4 +1,4 @@
-"""Optimizers that say their learning rate or clip weights, and schedules for both."""
+"""Optimizers that say their learning rate or clip weights."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,9 @@ import optax
 from jax import Array
 
 from gan_jax.kernel import Schedule
+from gan_jax.schedules import cosine, exponential
+
+__all__ = ["adam", "as_schedule", "clipped_weights", "cosine", "exponential"]
 
 
 def adam(
@@ -97,37 +100,3 @@ def clipped_weights(
         return jnp.where(jnp.abs(landed) > bound, inward, way)
 
     return optax.GradientTransformation(optimizer.init, update)
-
-
-def cosine(start: float, end: float, steps: int) -> Schedule:
-    """From ``start`` to ``end`` along half a cosine in ``steps`` steps, then constant.
-
-    >>> float(cosine(2.0, 1.0, 10)(5))
-    1.5
-    """
-
-    def value(step: Array | int) -> Array:
-        share = jnp.clip(step / steps, 0.0, 1.0)
-        return end + (start - end) * (1 + jnp.cos(jnp.pi * share)) / 2
-
-    return value
-
-
-def exponential(start: float, end: float, steps: int) -> Schedule:
-    """From ``start`` to ``end`` by equal factors in ``steps`` steps, then constant.
-
-    >>> round(float(exponential(1.0, 0.01, 10)(5)), 6)
-    0.1
-    """
-
-    if start <= 0 or end <= 0:
-        raise ValueError(
-            f"an exponential schedule from {start} to {end} is not possible: equal "
-            "factors lead to and from positive numbers only. Give two of them."
-        )
-
-    def value(step: Array | int) -> Array:
-        share = jnp.clip(step / steps, 0.0, 1.0)
-        return start * (end / start) ** share
-
-    return value

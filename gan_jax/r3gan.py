@@ -1,16 +1,14 @@
 """R3GAN's recipe: the paired loss with R1 and R2, and schedules counted in images."""
 
-import jax.numpy as jnp
-from jax import Array
-
 from gan_jax.augment import Augment
 from gan_jax.gan import Gan, gan
 from gan_jax.kernel import Network, Play, Schedule
 from gan_jax.latents import Latent
 from gan_jax.losses import relativistic_pairing
 from gan_jax.objectives.adversarial import Gradient
-from gan_jax.optimizers import adam, cosine
+from gan_jax.optimizers import adam
 from gan_jax.penalties import r1, r2, total
+from gan_jax.schedules import cosine, ema_decay, in_images
 
 Span = tuple[float, float]  # a value at the start, and at the end
 
@@ -92,12 +90,7 @@ def r3gan(
 
     def over(span: Span, moves: int = 1) -> Schedule:
         """``span`` by steps, or by a player's moves where a step has several."""
-        by_images = cosine(*span, steps=images)
-        # In floats, which do not overflow in a long run.
-        return lambda step: by_images(step * (batch_size / moves))
-
-    def decay(step: Array) -> Array:
-        return 0.5 ** (batch_size / jnp.maximum(over(half_life)(step), 1e-8))
+        return in_images(cosine(*span, steps=images), batch_size, moves)
 
     weight = over(gamma)
     moves = {
@@ -118,7 +111,7 @@ def r3gan(
         conditional=conditional,
         augment=augment,
         play=play,
-        ema=decay,
+        ema=ema_decay(over(half_life), batch_size),
         accumulate=accumulate,
         axis_name=axis_name,
     )

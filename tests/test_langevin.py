@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.langevin import langevin, mala
+from gan_jax.langevin import hmc, langevin, mala
 
 
 def half_square(x):
@@ -16,6 +16,17 @@ def half_square(x):
 
 def keys_of(n, seed=0):
     return jax.random.split(jax.random.key(seed), n)
+
+
+def hmc_chain(keys, start, energy, step_size, steps):
+    """Moves of three leapfrog steps, one after another."""
+
+    def move(x, number):
+        own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
+        return hmc(own, x, energy, step_size, leapfrog=3)
+
+    x, taken = jax.lax.scan(move, start, jnp.arange(steps))
+    return x, taken.mean(axis=0)
 
 
 @pytest.mark.parametrize("step_size", [0.25, 1.0, 2.0])
@@ -54,16 +65,19 @@ def test_the_corrected_chain_has_the_target_s_own_variance():
     assert acceptance.mean() == pytest.approx(wanted, abs=5 * 0.5 / np.sqrt(n))
 
 
-def test_the_corrected_chain_on_a_density_that_is_no_gaussian():
+@pytest.mark.parametrize(("chain", "step_size"), [(mala, 0.5), (hmc_chain, 0.6)])
+def test_the_corrected_chain_on_a_density_that_is_no_gaussian(chain, step_size):
     """Double well in two dimensions, far from small steps: moments by quadrature."""
 
     def well(x):
         return (jnp.square(x[:, 0]) - 1) ** 2 + jnp.square(x[:, 1] - x[:, 0])
 
     n = 20_000
-    run = jax.jit(partial(mala, energy=well, step_size=0.5, steps=60))
+    run = jax.jit(partial(chain, energy=well, step_size=step_size, steps=60))
     start = jax.random.normal(jax.random.key(1), (n, 2)) / 2
-    x, _ = jax.device_get(run(keys_of(n), start))
+    x, acceptance = jax.device_get(run(keys_of(n), start))
+    # What is always taken would need no correction, and show no fault of it.
+    assert 0.3 < acceptance.mean() < 0.9
     a, b = np.meshgrid(np.linspace(-4, 4, 400), np.linspace(-6, 6, 400))
     p = np.exp(-((a**2 - 1) ** 2) - (b - a) ** 2)
     p /= p.sum()
@@ -91,15 +105,16 @@ def test_options_of_a_chain_and_its_independence():
         for run in (
             jax.jit(partial(langevin, energy=half_square, step_size=0.5, steps=3)),
             jax.jit(partial(mala, energy=half_square, step_size=0.5, steps=3)),
+            jax.jit(partial(hmc_chain, energy=half_square, step_size=0.5, steps=3)),
         )
         for n in (2, 4)
     ]
     np.testing.assert_array_equal(some[0], some[1][:2])
-    for few, all_ in zip(some[2], some[3], strict=True):
+    for few, all_ in zip([*some[2], *some[4]], [*some[3], *some[5]], strict=True):
         np.testing.assert_array_equal(few, all_[:2])
 
 
-@pytest.mark.parametrize("sampler", [langevin, mala])
+@pytest.mark.parametrize("sampler", [hmc, langevin, mala])
 @pytest.mark.parametrize(("size", "steps"), [(0.0, 3), (1.0, 0)])
 def test_a_chain_that_cannot_move_is_refused(sampler, size, steps):
     with pytest.raises(ValueError, match=r"but a (step|chain) has"):

@@ -19,7 +19,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Objective,
+    Params,
+    Stats,
+    Weight,
+    at,
+)
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
 from gan_jax.numerics import full
@@ -42,8 +51,8 @@ def ac_gan(
     *,
     loss: Loss,
     latent: Latent,
-    disc_weight: float = 1.0,
-    gen_weight: float = 1.0,
+    disc_weight: Weight = 1.0,
+    gen_weight: Weight = 1.0,
     of_fakes: bool = True,
     penalty: Penalty | None = None,
 ) -> Objective:
@@ -62,7 +71,7 @@ def ac_gan(
       loss: what each player minimises, of the logits.
       latent: the prior of z.
       disc_weight: w, of D's cross-entropies.
-      gen_weight: v, of G's.
+      gen_weight: v, of G's. Both may be schedules, step -> weight.
       of_fakes: whether D learns classes from fakes too, as in the paper; many later
         codes let it learn them from real samples only.
       penalty: added to D's loss, on the slope of the logits.
@@ -111,10 +120,11 @@ def ac_gan(
         gen_loss = loss.gen(stop(real_logits), gen_logits)
         real_class_loss = _cross_entropy(real_classes, label)
         gen_class_loss = _cross_entropy(gen_classes, label)
-        total = disc_loss + disc_weight * real_class_loss
+        by_disc = at(disc_weight, step)
+        total = disc_loss + by_disc * real_class_loss
         if of_fakes:
-            total += disc_weight * _cross_entropy(fake_classes, label)
-        total += gen_loss + gen_weight * gen_class_loss
+            total += by_disc * _cross_entropy(fake_classes, label)
+        total += gen_loss + at(gen_weight, step) * gen_class_loss
         info = {
             "disc/loss": disc_loss,
             "gen/loss": gen_loss,

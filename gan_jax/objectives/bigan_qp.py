@@ -24,7 +24,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Objective,
+    Params,
+    Stats,
+    Weight,
+    at,
+)
 from gan_jax.latents import Latent
 from gan_jax.objectives.players import begun, drawn, needed, scores
 from gan_jax.parts import mean_of
@@ -38,10 +47,10 @@ def bigan_qp(
     disc: Network,
     *,
     latent: Latent,
-    scale: float = 10.0,
+    scale: Weight = 10.0,
     norm: Norm = "l1",
-    rec_z: float = 4.0,
-    rec_x: float = 6.0,
+    rec_z: Weight = 4.0,
+    rec_x: Weight = 6.0,
 ) -> Objective:
     """The game of "gen", "enc" and "disc".
 
@@ -56,7 +65,8 @@ def bigan_qp(
       scale: lambda, which bounds |delta| by scale * d; 10 in the author's code.
       norm: the distance d; see `gan_jax.penalties.quadratic_potential`.
       rec_z: weight of the codes' reconstruction, E's part.
-      rec_x: weight of the samples' reconstruction, G's part.
+      rec_x: weight of the samples' reconstruction, G's part. These three may be
+        schedules, step -> weight.
 
     Returns:
       An objective for batches with ``"real"``. Its info holds each player's ``loss``
@@ -102,10 +112,10 @@ def bigan_qp(
         of_fake, fake_stats = scores(disc, theta, held, stop(fake), z)
         delta = of_real - of_fake
         apart = mean_distance(real, fake, norm) + mean_distance(code, z, norm)
-        cost = potential(delta, scale * stop(apart)).mean()
+        cost = potential(delta, at(scale, step) * stop(apart)).mean()
 
-        off_x = rec_x * jnp.square(real - real_again).mean()
-        off_z = rec_z * jnp.square(z - z_again).mean()
+        off_x = at(rec_x, step) * jnp.square(real - real_again).mean()
+        off_z = at(rec_z, step) * jnp.square(z - z_again).mean()
         enc_loss = scores(disc, stop(theta), held, real, code)[0].mean() + off_z
         gen_loss = off_x - scores(disc, stop(theta), held, fake, z)[0].mean()
         return cost - delta.mean() + enc_loss + gen_loss, (

@@ -18,7 +18,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Objective,
+    Params,
+    Stats,
+    Weight,
+    at,
+)
 from gan_jax.langevin import Energy
 from gan_jax.latents import Latent
 from gan_jax.objectives.players import drawn, needed, scores
@@ -45,7 +54,7 @@ def energy_model(
     fresh: Latent,
     slots: int = 64,
     restart: float = 0.05,
-    weight: float = 0.01,
+    weight: Weight = 0.01,
     axis_name: str | None = None,
 ) -> Objective:
     """The game of one player, "energy", whose opponent is its own chain.
@@ -76,7 +85,7 @@ def energy_model(
       slots: places of the buffer per sample of the batch. The paper keeps 10,000 in
         all, for batches of 128.
       restart: how often a chain begins anew; 0.05 in the paper.
-      weight: of the squares.
+      weight: of the squares; a number or a schedule, step -> weight.
       axis_name: the mapped axis under `jax.pmap` or `jax.shard_map`, over which the
         chains' ends are gathered. Not for `jit`.
 
@@ -141,7 +150,8 @@ def energy_model(
         real_u, real_stats = energies(energy, theta, held, real)
         fake_u, fake_stats = energies(energy, theta, held, fake)
         difference = real_u.mean() - fake_u.mean()
-        cost = weight * (jnp.square(real_u).mean() + jnp.square(fake_u).mean())
+        squares = jnp.square(real_u).mean() + jnp.square(fake_u).mean()
+        cost = at(weight, step) * squares
         info = {
             "energy/loss": difference,
             "energy/real": real_u.mean(),

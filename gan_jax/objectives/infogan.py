@@ -19,7 +19,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
+from gan_jax.kernel import (
+    Batch,
+    Info,
+    Network,
+    Objective,
+    Params,
+    Stats,
+    Weight,
+    at,
+)
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
 from gan_jax.objectives.players import (
@@ -45,8 +54,8 @@ def infogan(
     latent: Latent,
     categories: tuple[int, ...] = (10,),
     continuous: int = 0,
-    weight: float = 1.0,
-    continuous_weight: float = 0.1,
+    weight: Weight = 1.0,
+    continuous_weight: Weight = 0.1,
     penalty: Penalty | None = None,
 ) -> Objective:
     """The game of "gen", "disc" and "reader".
@@ -71,7 +80,8 @@ def infogan(
       continuous: the number of continuous codes.
       weight, continuous_weight: of the two kinds of code in N; the paper has 1 for
         categorical codes and less for continuous ones. Under Adam they set G's share
-        alone: Q has no other gradient to weigh them against.
+        alone: Q has no other gradient to weigh them against. Both may be schedules,
+        step -> weight.
       penalty: added to D's loss.
 
     Returns:
@@ -135,7 +145,8 @@ def infogan(
                 f"({len(fake)}, {answers})."
             )
         surprise, spread = _surprises(answer, picked, placed, categories)
-        total = disc_loss + gen_loss + weight * surprise + continuous_weight * spread
+        total = disc_loss + gen_loss + at(weight, step) * surprise
+        total += at(continuous_weight, step) * spread
         entropy = sum(jnp.log(k) for k in categories) + continuous * jnp.log(2.0)
         info = {
             "disc/loss": disc_loss,

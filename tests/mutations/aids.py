@@ -134,7 +134,7 @@ MUTATIONS = [
         "all_devices",
     ),
     # InfoGAN: against the code, deaf to the code, of the wrong size.
-    told(INFO, "+ weight * surprise", "- weight * surprise", "cooperate"),
+    told(INFO, "+ at(weight, step) * s", "- at(weight, step) * s", "cooperate"),
     Mutation(
         INFO,
         """stats["reader"], fake, train=True""",
@@ -162,8 +162,8 @@ MUTATIONS = [
     ),
     told(
         CLASSES,
-        "gen_weight * gen_class_loss",
-        "disc_weight * gen_class_loss",
+        "at(gen_weight, step) * gen_class_loss",
+        "by_disc * gen_class_loss",
         "ac_gan_by_hand",
     ),
     told(

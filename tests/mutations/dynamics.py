@@ -8,6 +8,7 @@ GAMES = "gan_jax/objectives/games.py"
 UNROLLED = "gan_jax/objectives/unrolled.py"
 PARTS = "gan_jax/parts.py"
 R3GAN = "gan_jax/r3gan.py"
+SCHEDULES = "gan_jax/schedules.py"
 
 PLAYS = "tests/test_plays.py -k "
 AHEAD = "tests/test_unrolled.py -k "
@@ -187,16 +188,28 @@ MUTATIONS = [
         AHEAD + "shard_map",
     ),
     Mutation(
-        R3GAN,
-        "by_images(step * (batch_size / moves))",
-        "by_images(step * batch_size)",
+        SCHEDULES,
+        "schedule(step * (batch_size / moves))",
+        "schedule(step * batch_size)",
         RECIPE + "several",
     ),
     Mutation(
-        R3GAN,
+        SCHEDULES,
         "0.5 ** (batch_size / jnp.maximum",
         "0.5 ** (1 / jnp.maximum",
         RECIPE + "images",
+    ),
+    Mutation(
+        SCHEDULES,
+        "jnp.minimum(images, ramp",
+        "jnp.maximum(images, ramp",
+        "tests/test_schedules.py -k ramp",
+    ),
+    Mutation(
+        SCHEDULES,
+        "ramp * batch_size * step",
+        "ramp * step",
+        "tests/test_schedules.py -k ramp",
     ),
     Mutation(R3GAN, "b1=0.0", "b1=0.5", RECIPE + "momentum"),
     Mutation(R3GAN, "total(r1(weight), r2(weight))", "r1(weight)", RECIPE + "images"),

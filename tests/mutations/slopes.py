@@ -149,7 +149,7 @@ MUTATIONS = [
         OWN,
     ),
     Mutation(BIGAN, "made(stop(code))", "made(code)", OWN),
-    Mutation(BIGAN, "scale * stop(apart)", "scale * apart", OWN),
+    Mutation(BIGAN, "step) * stop(apart)", "step) * apart", OWN),
     Mutation(
         BIGAN,
         "scores(disc, stop(theta), held, fake, z)",
@@ -165,8 +165,8 @@ MUTATIONS = [
     ),
     Mutation(
         BIGAN,
-        "off_x = rec_x * jnp.square",
-        "off_x = rec_z * jnp.square",
+        "off_x = at(rec_x, step)",
+        "off_x = at(rec_z, step)",
         OWN,
     ),
 ]
