@@ -42,6 +42,11 @@ _FREQUENCIES: dict[str, dict[str, int]] = {
     },
 }  # fmt: skip
 ATTRIBUTES = {name: tuple(values) for name, values in _FREQUENCIES.items()}
+# Attribute -> the probability of each of its values.
+PROBABILITIES = {
+    name: tuple(weight / sum(values.values()) for weight in values.values())
+    for name, values in _FREQUENCIES.items()
+}
 _SHAPES = (
     "tilt", "x", "y", "scale", "width", "jaw", "light", "gaze_x", "gaze_y", "eye_gap",
     "eye_size", "nose", "mouth_width", "mouth_y", "part", "tint_0", "tint_1", "tint_2",
