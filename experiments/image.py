@@ -1,4 +1,4 @@
-"""What the image experiments share: networks, recipe, pictures and the distance.
+"""What the image experiments share: networks, recipe, pictures and the distances.
 
 The recipe is R3GAN's where it can be had cheaply: a relativistic or non-saturating loss
 with R1 (and R2), rates and weights that fall over the run, an average of the generator.
@@ -6,6 +6,7 @@ with R1 (and R2), rates and weights that fall over the run, an average of the ge
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.evaluate.training import Watched, watched
 from experiments.run import Run, Task, images, say, train
 from gan_jax import devices, losses, penalties
 from gan_jax.data import Source
@@ -72,8 +74,11 @@ class Images(Run):
     """Compute in bfloat16; parameters, statistics and losses stay in float32."""
     flip: bool = True
     """Mirror images at random."""
+    evaluate: Literal["quick", "distance", "none"] = "quick"
+    """What is measured every --evaluate-every steps: the distance of pixels alone, or
+    quick: with FD, recall and coverage of 64 principal components."""
     evaluate_images: int = 1000
-    """Images on each side of the distance to the data."""
+    """Images on each side of these distances."""
 
 
 def networks(cfg: Images, axis_name: str | None) -> tuple[Network, Network]:
@@ -150,7 +155,7 @@ def check(cfg: Images) -> None:
 
 def task(cfg: Images, source: Callable[[], Source]) -> Task:
     """What `train` needs to know."""
-    evaluate: Any = functools.cache(lambda gan, data: distance(cfg, gan, data))
+    evaluate: Any = functools.cache(lambda gan, data: distances(cfg, gan, data))
     return Task(
         source=functools.cache(lambda: checked(cfg, source())),
         example=lambda n: images(n, cfg.size, cfg.channels, cfg.classes > 0),
@@ -185,19 +190,26 @@ def picture(samples: np.ndarray) -> np.ndarray:
     return grid(samples.repeat(times, 1).repeat(times, 2), 8)
 
 
-Distance = Callable[[State], Mapping[str, float]]
+Distances = Callable[[State], Mapping[str, float]]
 
 
-def distance(cfg: Images, model: Gan, source: Source) -> Distance:
-    """The sliced Wasserstein distance of pixels to the data, beside its floor.
+def distances(cfg: Images, model: Gan, source: Source) -> Distances:
+    """How far samples lie from the data, each number beside its floor.
 
-    The floor is the same distance between two disjoint halves of as many real images.
+    "distance" is the sliced Wasserstein distance of pixels, the others are those of
+    `experiments.evaluate.training`. A floor is the same number between two disjoint
+    halves of as many real images. Nothing here goes back into the training.
     """
+    if cfg.evaluate == "none":
+        return lambda state: {}
     n = min(cfg.evaluate_images, len(source) // 2)
     chosen = np.random.default_rng(0).permutation(len(source))[: 2 * n]
     samples = [source[int(i)] for i in chosen]
-    pixels = np.stack([s["real"] for s in samples]).reshape(2 * n, -1)
-    real = jnp.asarray(pixels) / 127.5 - 1
+    levels = np.stack([s["real"] for s in samples])
+    quick = Watched({}, lambda fake: {})
+    if cfg.evaluate == "quick":
+        quick = watched(levels[:n], levels[n:])
+    real = jnp.asarray(levels.reshape(2 * n, -1)) / 127.5 - 1
     key, z_key = jax.random.split(jax.random.key(0))
     floor = float(sliced_wasserstein(real[:n], real[n:], key))
     z = latents(normal(cfg.latent), z_key, n)
@@ -212,10 +224,16 @@ def distance(cfg: Images, model: Gan, source: Source) -> Distance:
         ]
         # As the real ones: the 256 levels that a file can hold.
         fakes = jnp.clip(jnp.concatenate(fake).reshape(n, -1), -1, 1)
-        fakes = jnp.round((fakes + 1) * 127.5) / 127.5 - 1
+        fakes = jnp.round((fakes + 1) * 127.5)
+        drawn = np.asarray(fakes)
+        found: Mapping[str, float] = dict.fromkeys(quick.names, math.nan)
+        if np.isfinite(drawn).all():
+            found = quick.scores(drawn.astype(np.uint8).reshape(n, *levels.shape[1:]))
         return {
-            "distance": float(sliced_wasserstein(real[:n], fakes, key)),
+            "distance": float(sliced_wasserstein(real[:n], fakes / 127.5 - 1, key)),
             "distance_floor": floor,
+            **found,
+            **quick.floors,
         }
 
     return scores
@@ -225,7 +243,7 @@ def run(name: str, cfg: Images, source: Callable[[], Source]) -> None:
     """Train; then say how far the samples lie from the data."""
     experiment = task(cfg, source)
     result = train(name, cfg, experiment)
-    if result is None or result.interrupted:
+    if result is None or result.interrupted or cfg.evaluate == "none":
         return
     trained = experiment.model(devices.AXIS if cfg.parallel == "pmap" else None)
     data = experiment.source()
@@ -234,10 +252,16 @@ def run(name: str, cfg: Images, source: Callable[[], Source]) -> None:
         jax.random.key(cfg.seed),
         {k: jnp.asarray(v)[None] for k, v in data[0].items() if k in ("real", "label")},
     )
-    end = scores(result.state)
+    start, end = scores(untrained), scores(result.state)
     n = min(cfg.evaluate_images, len(data) // 2)
     say(
         f"distance to the data (sliced Wasserstein of pixels, {n:,} images): "
-        f"{end['distance']:.4f}; untrained {scores(untrained)['distance']:.4f}; "
+        f"{end['distance']:.4f}; untrained {start['distance']:.4f}; "
         f"between halves of the data {end['distance_floor']:.4f}"
     )
+    for measure in end:
+        if f"{measure}_floor" in end and measure != "distance":
+            say(
+                f"{measure} ({n:,} images): {end[measure]:.3f}; untrained "
+                f"{start[measure]:.3f}; between halves {end[f'{measure}_floor']:.3f}"
+            )

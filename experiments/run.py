@@ -198,7 +198,9 @@ def trained(
         config=plain(name, cfg) | {"source": source.fingerprint},
         # The schedules stretch over all steps, so their number is not free to change.
         # What counts of the data is its content, which is "source", not its place.
-        may_change=[field for field in MAY_CHANGE if field != "steps"] + ["data"],
+        # Runs begun before it had a name have no field "evaluate".
+        may_change=[field for field in MAY_CHANGE if field != "steps"]
+        + ["data", "evaluate"],
         tensorboard=cfg.tensorboard,
     )
 

@@ -38,6 +38,43 @@ def sphere(size: int) -> Latent:
     return draw
 
 
+def signs(size: int) -> Latent:
+    """z of ``size`` independent elements, each -1 or 1 with equal chance.
+
+    A generator is continuous, so from a connected prior it has to draw bridges between
+    modes that lie apart. Signs are corners without anything between them: ``size`` of
+    them are 2^size places from which modes can be reached, and `joined` with a normal
+    latent each of these has an inside.
+
+    >>> import jax
+    >>> sorted(set(signs(64)(jax.random.key(0)).tolist()))
+    [-1.0, 1.0]
+    """
+    return lambda key: jax.random.rademacher(key, (size,), jnp.float32)
+
+
+def joined(*parts: Latent) -> Latent:
+    """Several independent latents, end to end in one vector.
+
+    Raises:
+      ValueError: for no latent at all.
+
+    >>> import jax
+    >>> joined(normal(2), signs(3))(jax.random.key(0)).shape
+    (5,)
+    """
+    if not parts:
+        raise ValueError("joined() was given no latent; give at least one.")
+
+    def draw(key: Key[Array, ""]) -> Float[Array, " latent"]:
+        keys = jax.random.split(key, len(parts))
+        return jnp.concatenate(
+            [part(key) for part, key in zip(parts, keys, strict=True)]
+        )
+
+    return draw
+
+
 def slerp(
     a: Float[Array, " latent"], b: Float[Array, " latent"], t: Float[Array, ""] | float
 ) -> Float[Array, " latent"]:

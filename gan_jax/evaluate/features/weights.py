@@ -83,7 +83,8 @@ def _shape_of(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...] | 
 
 def _npz(file: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # Opened here: np.load leaves a file open in which it finds no archive.
+        with open(file, "rb") as raw, np.load(raw, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (
         ValueError,

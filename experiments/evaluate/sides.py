@@ -1,0 +1,202 @@
+"""What may stand on either side of a score: a run, files of images, a data set.
+
+runs/digits                     a run's directory: its samples
+pictures/   pictures.zip        JPEG, PNG and WebP files
+images.npz  images.npy          uint8 images; floats (n, d) are features already
+fashion-mnist/   a-idx3-ubyte   IDX files; of a folder with several, those to train
+tfds:cifar10:test               a split that tensorflow-datasets prepared
+faces:2000:32:7                 2,000 drawn faces of 32 pixels, of seed 7
+digits                          scikit-learn's
+"""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import sample, toy
+from gan_jax import data
+from gan_jax.data.cache import read
+from gan_jax.data.folder import SUFFIXES
+from gan_jax.data.pixels import decode
+from gan_jax.digest import digest
+from gan_jax.gan import latents
+from gan_jax.images import to_uint8
+from gan_jax.latents import normal
+
+Weights = Literal["ema", "raw", "none"]
+AT_ONCE = 100  # samples of a generator in one call
+
+
+class Side(NamedTuple):
+    """One side of a score.
+
+    Attributes:
+      name: for people.
+      fingerprint: of its content.
+      total: how many samples there are; None for as many as are asked for.
+      take: (n, seed) -> arrays of n samples in random order: "real" holds uint8 images
+        (n, h, w, c) or features (n, d); "label", if there are labels.
+      resize: how its images were resized.
+      weights: the generator's, if it is one.
+    """
+
+    name: str
+    fingerprint: str
+    total: int | None
+    take: Callable[[int, int], dict[str, np.ndarray]]
+    resize: str = "none"
+    weights: Weights = "none"
+
+
+def side(
+    word: str, size: int | None = None, weights: Literal["ema", "raw"] = "ema"
+) -> Side:
+    """What ``word`` on the command line means.
+
+    Args:
+      word: as above.
+      size: side of the images in pixels; None leaves them as they are.
+      weights: which of a run's weights draw its samples.
+
+    Raises:
+      FileNotFoundError: if there is nothing of that name.
+      ValueError: for something that holds no images or features.
+    """
+    if word == "digits":
+        return of_source(word, data.digits(), size)
+    if word.startswith("faces:"):
+        return of_source(word, drawn_faces(word), size)
+    if word.startswith("tfds:"):
+        return prepared(word, size)
+    path = Path(word)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{word}: nothing is there. Give a run's directory, a folder or .zip of "
+            "images, a .npz or .npy, an IDX file or the folder of one, tfds:NAME:SPLIT,"
+            " faces:N:SIZE:SEED, or digits."
+        )
+    if (path / "config.json").exists():
+        return generator(path, size, weights)
+    if path.is_dir() and (found := sorted(path.glob("*images[-.]idx3-ubyte*"))):
+        train = [file for file in found if file.name.startswith("train")]
+        path = (train or found)[0]
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return files(path, size)
+    if path.suffix.lower() in (".npz", ".npy"):
+        return of_source(path.name, data.numpy_arrays(path), size)
+    return of_source(path.name, data.idx_images(path), size)
+
+
+def of_source(name: str, source: data.Source, size: int | None = None) -> Side:
+    """The samples of a data set, its images brought to ``size``."""
+    shape, resize = source[0]["real"].shape, "none"
+    if size is not None and len(shape) == 3 and shape[:2] != (size, size):
+        source = data.Resized(source, size, None, 3 if shape[2] > 2 else 1)
+        resize = f"lanczos to {size}"
+
+    def take(n: int, seed: int) -> dict[str, np.ndarray]:
+        rows = np.random.default_rng(seed).permutation(len(source))[:n]
+        return dict(read(source, rows, source[0]))
+
+    return Side(name, source.fingerprint, len(source), take, resize)
+
+
+def drawn_faces(word: str) -> data.Source:
+    """Faces for ``faces:N:SIZE:SEED``, of which SIZE and SEED may be left out."""
+    try:
+        given = [int(number) for number in word.split(":")[1:]]
+        n, size, seed = given + [32, 0][len(given) - 1 :]
+    except ValueError as error:
+        raise ValueError(
+            f"{word}: drawn faces are written faces:N:SIZE:SEED, as faces:2000:32:0."
+        ) from error
+    return data.faces(n, size, seed)
+
+
+def prepared(word: str, size: int | None) -> Side:
+    """``tfds:NAME:SPLIT``, whose images are brought to ``size`` as they are decoded."""
+    name, _, split = word.removeprefix("tfds:").partition(":")
+    if size is None:
+        raise ValueError(
+            f"{word}: images of tensorflow-datasets are decoded to one size; give it "
+            "as --size."
+        )
+    source = data.tfds_images(
+        name,
+        split or "train",
+        size=size,
+        # As experiments.celeba trains on them.
+        crop=140 if name == "celeb_a" else None,
+        channels=3,
+    )
+    return of_source(word, source)._replace(resize=f"lanczos to {size}")
+
+
+def files(path: Path, size: int | None) -> Side:
+    """Image files: each is brought to ``size``, or to the size of the first one."""
+    first = first_image(path)
+    own = min(first.size)
+    side = own if size is None else size
+    source = data.open_images(path, side, channels=1 if first.mode == "L" else 3)
+    found = of_source(path.name, source)
+    return found._replace(resize="none" if own == side else f"lanczos to {side}")
+
+
+def first_image(path: Path) -> Any:
+    """The first image of a folder or a zip."""
+    if path.is_dir():
+        names = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+        if names:
+            return decode(names[0].read_bytes(), str(names[0]))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+            found = sorted(m for m in members if Path(m).suffix.lower() in SUFFIXES)
+            if found:
+                return decode(archive.read(found[0]), f"{path}/{found[0]}")
+    raise ValueError(
+        f"{path}: it holds no images ({', '.join(SUFFIXES)}), and it is no run's "
+        "directory either, for it has no config.json."
+    )
+
+
+def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Side:
+    """The samples of a run, as the PNG files would hold them."""
+    trained = sample.opened(run)
+    cfg, state = trained.cfg, trained.state
+    if weights == "raw":
+        state = state._replace(ema=state.ema | {"gen": state.params["gen"]})
+    points = isinstance(cfg, toy.Config)
+    labels = 0 if points else cfg.classes
+    draw = jax.jit(trained.model.sample)
+
+    def take(n: int, seed: int) -> dict[str, np.ndarray]:
+        z_key, label_key = jax.random.split(jax.random.key(seed))
+        z = latents(normal(cfg.latent), z_key, n)
+        label = jax.random.randint(label_key, (n,), 0, max(labels, 1))
+        parts = []
+        for i in range(0, n, AT_ONCE):
+            # The last call as large as the others: one program serves all.
+            rows = np.minimum(np.arange(i, i + AT_ONCE), n - 1)
+            given = (label[rows],) if labels else ()
+            drawn = np.asarray(draw(state, z[rows], *given), np.float32)
+            parts.append(drawn if points else to_uint8(drawn))
+        found = {"real": np.concatenate(parts)[:n]}
+        if not points and size is not None and size != cfg.size:
+            own = of_source(run.name, data.Arrays(found), size)
+            found = own.take(n, seed)
+        return found
+
+    resized = not points and size not in (None, cfg.size)
+    return Side(
+        f"{run.name} step {trained.step}",
+        f"run {digest(state)}",
+        None,
+        take,
+        f"lanczos to {size}" if resized else "none",
+        weights,
+    )
