@@ -1,0 +1,1 @@
+"""How good the samples are: recipes with mean and deviation over fresh seeds."""

@@ -1,0 +1,70 @@
+"""R3GAN's recipe for fully connected players, with everything on a schedule."""
+
+import dataclasses
+from typing import Any
+
+from gan_jax import gan, latents, losses, penalties
+from gan_jax.gan import Gan
+from gan_jax.kernel import Network
+from gan_jax.optimizers import adam
+from gan_jax.schedules import cosine, exponential
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A relativistic pair with R1 and R2, one backward pass, Adam without momentum.
+
+    Attributes:
+      steps: in all; every schedule ends there.
+      batch_size: real samples of a step, and as many fake ones.
+      signs, normal: elements of the latent, see `gan_jax.latents`.
+      gamma: weight of R1 and of R2 at the beginning and at the end, by equal factors.
+      rate: both players' learning rate, along half a cosine.
+      b2: Adam's.
+      ema: decay of the generator's average, from which samples are drawn.
+      width: units of the two hidden layers of either player.
+    """
+
+    steps: int
+    batch_size: int
+    signs: int
+    normal: int
+    gamma: tuple[float, float]
+    rate: tuple[float, float]
+    b2: float = 0.99
+    ema: float = 0.999
+    width: int = 128
+
+    def shortened(self, steps: int) -> "Recipe":
+        """The same over fewer steps."""
+        return dataclasses.replace(self, steps=min(steps, self.steps))
+
+    def latent(self) -> latents.Latent:
+        """Signs, beside normal numbers."""
+        normal = latents.normal(self.normal)
+        if not self.signs:
+            return normal
+        return latents.joined(latents.signs(self.signs), normal)
+
+    def gan(self, gen: Network, disc: Network) -> Gan:
+        """The model."""
+        gamma = exponential(*self.gamma, self.steps)
+        rate = cosine(*self.rate, self.steps)
+        return gan(
+            gen,
+            disc,
+            loss=losses.relativistic_pairing(),
+            penalty=penalties.total(penalties.r1(gamma), penalties.r2(gamma)),
+            gradient="one_backward",
+            latent=self.latent(),
+            optimizers={p: adam(rate, b1=0.0, b2=self.b2) for p in ("gen", "disc")},
+            ema=self.ema,
+        )
+
+
+def facts(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON has it."""
+    return {
+        k: list(v) if isinstance(v, tuple) else v
+        for k, v in dataclasses.asdict(recipe).items()
+    }

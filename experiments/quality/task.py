@@ -1,0 +1,99 @@
+"""What a task of quality is, how its seeds are run, and how they make a row."""
+
+import dataclasses
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_jax.facts import versions
+
+Numbers = dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """A recipe, the seeds it is judged by, and what it is to reach.
+
+    Attributes:
+      name: on the command line.
+      title: in the table.
+      published: what others reached, and where that stands.
+      goal: what to reach, in words.
+      met: whether the seeds' numbers reach it.
+      recipe: all that the numbers depend on besides the seed, of JSON's types. Other
+        recipes are other results; none is taken from an earlier one's file.
+      run: ``(seed, quick) -> numbers``.
+      seeds: on which nothing was chosen.
+      quick_seeds: how many of them ``--quick`` runs.
+    """
+
+    name: str
+    title: str
+    published: str
+    goal: str
+    met: Callable[[Sequence[Numbers]], bool]
+    recipe: dict[str, Any]
+    run: Callable[[int, bool], Numbers]
+    seeds: tuple[int, ...]
+    quick_seeds: int = 1
+
+
+def measured(task: Task, seed: int, quick: bool, directory: Path) -> Numbers:
+    """The numbers of one seed, from disk if this recipe's are there."""
+    known = {"task": task.name, "recipe": task.recipe, "seed": seed, "quick": quick}
+    known["versions"] = versions()
+    text = json.dumps(known, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:12]
+    file = directory / task.name / f"seed{seed}-{name}.json"
+    if file.exists():
+        return dict(json.loads(file.read_text())["numbers"])
+    begun = time.monotonic()
+    numbers = task.run(seed, quick) | {"seconds": time.monotonic() - begun}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".part")
+    draft.write_text(json.dumps(known | {"numbers": numbers}, indent=1) + "\n")
+    draft.replace(file)
+    return numbers
+
+
+def row(task: Task, numbers: Sequence[Numbers], quick: bool) -> dict[str, str]:
+    """One line of the table: mean ± deviation, and the worst seed where it counts."""
+    reached = ", ".join(
+        f"{name} {spread([n[name] for n in numbers])}" for name in numbers[0]
+    )
+    if quick:
+        verdict = "not judged (quick)"
+    else:
+        verdict = "reached" if task.met(numbers) else "**missed**"
+    return {
+        "task": task.title,
+        "published": task.published,
+        "to reach": task.goal,
+        "seeds": str(len(numbers)),
+        "mean ± deviation over seeds": reached,
+        "": verdict,
+    }
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± standard deviation, with as many digits as count.
+
+    >>> spread([1.0, 2.0, 3.0])
+    '2 ± 1'
+    """
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ± {statistics.stdev(values):.2g}"
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """The rows as a table."""
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    lines += [f"| {' | '.join(r[n] for n in names)} |" for r in rows]
+    return "\n".join(lines) + "\n"
