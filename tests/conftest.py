@@ -24,6 +24,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Shape annotations of the package are checked at every call, in tests only.
 install_import_hook("gan_jax", "beartype.beartype")
 
+from gan_jax.record import memory_bytes  # noqa: E402 - behind the hook
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """Compiled programs are let go where a worker has gathered gigabytes of them."""
+    yield
+    if memory_bytes() > 4 * 2**30:
+        jax.clear_caches()
+        gc.collect()
+
 
 @pytest.fixture
 def optimised(monkeypatch) -> Iterator[None]:
