@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Compiling is what most tests take: without LLVM's optimisations and by XLA's simpler
@@ -25,6 +26,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 install_import_hook("gan_jax", "beartype.beartype")
 
 from gan_jax.record import memory_bytes  # noqa: E402 - behind the hook
+from tests.commands import compiled_once  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +53,21 @@ def as_users_do(monkeypatch) -> None:
     """Processes that the test starts compile as users' do."""
     for name in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Runs of one shape share their programs."""
+    with compiled_once(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture
+def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run, cache or data set of the user's is seen or touched."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no_data"))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,22 +29,13 @@ from gan_jax.evaluate.neighbours import nearest_neighbour_test, precision_recall
 from gan_jax.gan import latents
 from gan_jax.images import save_png, to_uint8
 from gan_jax.latents import normal
-from tests.commands import ROOT, compiled_once
+from tests.commands import ROOT
 from tests.test_experiments import write_idx
 
 CHEAP = ("fd", "precision-recall", "1-nn")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("compiled", "own_place")
 
 
 def options(real: str, scored: str, **given: Any) -> command.Options:

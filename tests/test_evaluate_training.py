@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,7 @@ from gan_jax.evaluate import sliced_wasserstein
 from gan_jax.evaluate.frechet import frechet_distance
 from gan_jax.evaluate.moments import moments
 from gan_jax.evaluate.neighbours import density_coverage, precision_recall
-from tests.commands import compiled_once, rows
+from tests.commands import rows
 
 SHRUNK: dict[str, Any] = {
     "steps": 20,
@@ -38,16 +37,7 @@ SHRUNK: dict[str, Any] = {
 DRAWN = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1)).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("compiled", "own_place")
 
 
 def trained(cfg: digits.Config) -> str:

@@ -7,7 +7,6 @@ import re
 import runpy
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,13 @@ from PIL import Image
 from experiments import celeba, digits, fashion, image, toy
 from gan_jax.images import load_png
 from tests.celeba_fixture import write_celeba
-from tests.commands import ROOT, closing, compiled_once, rows
+from tests.commands import ROOT, closing, rows
 
 EMOJI = ROOT.parent / "shared" / "data" / "noto-emoji-72" / "images.zip"
 COUNT = 48  # of images in every data set, for one shape of the programs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs of one shape share their programs."""
-    with compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run, cache or data set of the user's is seen or touched."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "no_data"))
+pytestmark = pytest.mark.usefixtures("compiled", "own_place")
 
 
 SHRUNK: dict[str, Any] = {

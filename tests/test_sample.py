@@ -4,7 +4,6 @@ import itertools
 import os
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,11 @@ from gan_jax.digest import digest
 from gan_jax.directory import lock, read_config, write_config
 from gan_jax.images import load_png
 from gan_jax.latents import slerp
-from tests.commands import compiled_once
 
 SMALL: dict[str, Any] = {"width": 4, "latent": 4, "batch_size": 8, "steps": 4}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with compiled_once(tmp_path_factory.mktemp("compiled")):
-        yield
+pytestmark = pytest.mark.usefixtures("compiled")
 
 
 def begun(directory: Path, name: str, cfg: Any, steps: tuple[int, ...]) -> Any:

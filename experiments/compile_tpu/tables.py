@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.compile_tpu.steps import Row
+from experiments.rows import markdown as table_of
 
 TABLES = ("steps", "savings", "batches")
 LABELS = ("table", "name", "play", "dtype", "penalty", "topology", "way")
@@ -154,12 +155,6 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def drawn(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    every = [head, ["---"] * len(head), *body]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in every)
-
-
 def steps_table(rows: Sequence[Row]) -> str:
     """Every step, per chip."""
     head = ["step", "gradient", "slice", "images a chip", "GFLOP", "GB moved"]
@@ -184,7 +179,7 @@ def steps_table(rows: Sequence[Row]) -> str:
             fault = "the compiler fails" if "failed" in cost else "does not fit"
             cells += [fault] + [""] * 7
         body.append(cells)
-    return drawn(head, body)
+    return table_of(head, body)
 
 
 def savings_table(rows: Sequence[Row]) -> str:
@@ -208,7 +203,7 @@ def savings_table(rows: Sequence[Row]) -> str:
         f"- {name}: {share:.3f} (at most {limit})\n"
         for name, share, limit in savings(rows)
     )
-    return drawn(head, body) + (f"\n{shares}" if shares else "")
+    return table_of(head, body) + (f"\n{shares}" if shares else "")
 
 
 def batches_table(rows: Sequence[Row]) -> str:
@@ -226,4 +221,4 @@ def batches_table(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    return drawn(head, body)
+    return table_of(head, body)

@@ -11,14 +11,13 @@ table is printed, and lies in runs/quality/table.md with all numbers in table.js
 seeds are fresh: recipes were chosen on others. The status is 1 if a goal was missed.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments.quality import mixtures, stacked
-from experiments.quality.task import Task, markdown, measured, row
+from experiments.quality.task import Task, measured, row
+from experiments.rows import check_names, command_line, markdown
 from gan_jax.facts import versions
 
 TASKS: dict[str, Task] = {task.name: task for task in (*mixtures.TASKS, *stacked.TASKS)}
@@ -26,25 +25,13 @@ TASKS: dict[str, Task] = {task.name: task for task in (*mixtures.TASKS, *stacked
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.quality",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these tasks only")
-    parser.add_argument("--list", action="store_true", help="say the names, and end")
+    parser = command_line("quality", __doc__, "task")
     parser.add_argument("--quick", action="store_true", help="one short seed of each")
-    parser.add_argument("--directory", type=Path, default=Path("runs/quality"))
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(TASKS))
         return 0
-    if unknown := set(options.only or ()) - set(TASKS):
-        parser.error(
-            f"there is no task {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(TASKS)}."
-        )
+    check_names(parser, "task", options.only or (), TASKS)
     rows, kept, missed = [], {}, False
     for name in options.only or TASKS:
         task = TASKS[name]
@@ -55,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}, seed {seed}: {told}", flush=True)
         rows.append(row(task, numbers, options.quick))
         kept[name] = {"recipe": task.recipe, "numbers": numbers}
-        missed |= not options.quick and not task.met(numbers)
-    print("\n" + markdown(rows))
+        missed |= not options.quick and not task.reached(numbers)
+    text = markdown(list(rows[0]), [list(row.values()) for row in rows])
+    print("\n" + text)
     options.directory.mkdir(parents=True, exist_ok=True)
     whole = {"versions": versions(), "quick": options.quick, "tasks": kept}
     (options.directory / "table.json").write_text(json.dumps(whole, indent=1) + "\n")
-    (options.directory / "table.md").write_text(markdown(rows))
+    (options.directory / "table.md").write_text(text)
     return int(missed)
 
 

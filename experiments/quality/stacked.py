@@ -7,7 +7,7 @@ and the digits' own uneven classes do to the figures.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -101,9 +101,9 @@ def run(seed: int, quick: bool) -> Numbers:
     return numbers(RECIPE.shortened(QUICK_STEPS) if quick else RECIPE, seed)
 
 
-def met(found: Sequence[Numbers]) -> bool:
-    """Whether every seed reaches the goal."""
-    return all(n["modes"] >= 999 and n["reverse KL"] <= 0.06 for n in found)
+def met(found: Numbers) -> bool:
+    """Whether one seed reaches the goal."""
+    return found["modes"] >= 999 and found["reverse KL"] <= 0.06
 
 
 TASKS = (

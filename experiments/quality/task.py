@@ -23,7 +23,7 @@ class Task:
       title: in the table.
       published: what others reached, and where that stands.
       goal: what to reach, in words.
-      met: whether the seeds' numbers reach it.
+      met: whether one seed's numbers reach it; all of them must.
       recipe: all that the numbers depend on besides the seed, of JSON's types. Other
         recipes are other results; none is taken from an earlier one's file.
       run: ``(seed, quick) -> numbers``.
@@ -35,11 +35,15 @@ class Task:
     title: str
     published: str
     goal: str
-    met: Callable[[Sequence[Numbers]], bool]
+    met: Callable[[Numbers], bool]
     recipe: dict[str, Any]
     run: Callable[[int, bool], Numbers]
     seeds: tuple[int, ...]
     quick_seeds: int = 1
+
+    def reached(self, numbers: Sequence[Numbers]) -> bool:
+        """Whether every seed reaches the goal."""
+        return all(self.met(n) for n in numbers)
 
 
 def measured(task: Task, seed: int, quick: bool, directory: Path) -> Numbers:
@@ -68,7 +72,7 @@ def row(task: Task, numbers: Sequence[Numbers], quick: bool) -> dict[str, str]:
     if quick:
         verdict = "not judged (quick)"
     else:
-        verdict = "reached" if task.met(numbers) else "**missed**"
+        verdict = "reached" if task.reached(numbers) else "**missed**"
     return {
         "task": task.title,
         "published": task.published,
@@ -89,11 +93,3 @@ def spread(values: Sequence[float]) -> str:
     if len(values) == 1:
         return f"{mean:.4g}"
     return f"{mean:.4g} ± {statistics.stdev(values):.2g}"
-
-
-def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """The rows as a table."""
-    names = list(rows[0])
-    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    lines += [f"| {' | '.join(r[n] for n in names)} |" for r in rows]
-    return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments.rows import check_names, command_line
 from experiments.step_cost.table import Table, machine, markdown
 
 FILES = ("service", "ring", "startup", "growth", "samples")
@@ -50,26 +51,16 @@ def measure(name: str, place: Path) -> None:
 
 def main() -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.step_cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these tables only")
-    parser.add_argument("--list", action="store_true", help="say the names, and end")
-    parser.add_argument("--directory", type=Path, default=Path("runs/step_cost"))
+    parser = command_line("step_cost", __doc__, "table")
     parser.add_argument("--here", metavar="NAME", help=argparse.SUPPRESS)
     options = parser.parse_args()
     names = list(every_table())
     if options.list:
         print("\n".join(names))
         return
-    if unknown := {*(options.only or ()), options.here or names[0]} - set(names):
-        parser.error(
-            f"there is no table {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(names)}."
-        )
+    check_names(
+        parser, "table", [*(options.only or ()), options.here or names[0]], names
+    )
     options.directory.mkdir(parents=True, exist_ok=True)
     if options.here:
         measure(options.here, options.directory)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from experiments.rows import markdown as table_of
 from gan_jax.facts import versions
 
 Row = dict[str, Any]
@@ -41,9 +42,8 @@ def markdown(table: Table) -> str:
         verdict = "met" if table.holds else "**missed**"
         lines += [f"Goal: {table.goal}: {verdict}."]
     lines += [f"Predicted: {table.expected}", ""]
-    lines += [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-    lines += [f"| {' | '.join(shown(row[n]) for n in names)} |" for row in table.rows]
-    return "\n".join(lines) + "\n"
+    body = [[shown(row[name]) for name in names] for row in table.rows]
+    return "\n".join(lines) + "\n" + table_of(names, body)
 
 
 def shown(value: Any) -> str:

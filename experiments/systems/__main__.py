@@ -9,7 +9,6 @@ long that took. The status is 1 if a row does not hold. ``runs/systems`` holds a
 for each system, ``table.json`` and ``table.md``.
 """
 
-import argparse
 import importlib
 import json
 import os
@@ -21,6 +20,8 @@ from typing import Any
 
 import jax
 
+from experiments.rows import check_names, command_line
+from experiments.rows import markdown as table_of
 from experiments.systems.system import System
 from gan_jax.images import save_png
 
@@ -71,40 +72,26 @@ def row(system: System, directory: Path) -> dict[str, Any]:
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as the README's table has them."""
-    lines = ["| system | where | must show | showed | s |", "|---|---|---|---|---|"]
+    body = []
     for r in rows:
         cell = {name: str(value).replace("|", "\\|") for name, value in r.items()}
         cell["task"] += ": " + cell["must"]
         if not r["holds"]:
             cell["showed"] += " **does not hold**"
-        lines.append(
-            f"| {cell['system']} | `{cell['where']}` | {cell['task']} | "
-            f"{cell['showed']} | {r['seconds']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+        where, seconds = f"`{cell['where']}`", f"{r['seconds']:.0f}"
+        body.append([cell["system"], where, cell["task"], cell["showed"], seconds])
+    return table_of(["system", "where", "must show", "showed", "s"], body)
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.systems",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these systems only")
-    parser.add_argument("--list", action="store_true", help="say the names, and end")
-    parser.add_argument("--directory", type=Path, default=Path("runs/systems"))
+    parser = command_line("systems", __doc__, "system")
     options = parser.parse_args()
     systems = every_system()
     if options.list:
         print("\n".join(systems))
         return
-    if unknown := set(options.only or ()) - set(systems):
-        parser.error(
-            f"there is no system {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(systems)}."
-        )
+    check_names(parser, "system", options.only or (), systems)
     options.directory.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in options.only or systems:

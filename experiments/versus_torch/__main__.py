@@ -13,7 +13,6 @@ memory; the ratio that counts is that of the better ones there. The tables are p
 and lie with all figures in runs/versus_torch.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import importlib.util
@@ -29,6 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
+from experiments.rows import check_names, command_line
 from experiments.step_cost.table import machine as machine_and_versions
 from experiments.versus_torch.cases import CPU_CASES, GPU_CASES, Case, Row, rows
 from experiments.versus_torch.figures import (
@@ -257,13 +257,7 @@ def check(device: str) -> None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.versus_torch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--only", nargs="+", metavar="CASE", help="these cases only")
+    parser = command_line("versus_torch", __doc__, "case")
     parser.add_argument(
         "--rows", nargs="+", metavar="WORD", help="rows whose names hold one of these"
     )
@@ -272,15 +266,9 @@ def main() -> None:
         "--quick", action="store_true", help="nothing by torch.compile, shorter turns"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--list", action="store_true", help="say the rows, and end")
-    parser.add_argument("--directory", type=Path, default=Path("runs/versus_torch"))
     options = parser.parse_args()
     cases = {c.name: c for c in (CPU_CASES if options.device == "cpu" else GPU_CASES)}
-    if unknown := set(options.only or ()) - set(cases):
-        parser.error(
-            f"there is no case {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(cases)}."
-        )
+    check_names(parser, "case", options.only or (), cases)
     chosen = {
         cases[name]: [
             row

@@ -17,7 +17,6 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.sparse.csgraph import connected_components
 
 Judge = Callable[[Array], Array]  # samples (n, ...) -> logits (n,)
 Rule = Literal["sign", "pairs"]
@@ -190,6 +189,8 @@ def bradley_terry(wins: Table, *, prior: float = 0.0) -> Strengths:
     >>> round(float(np.exp(found.strength[0] - found.strength[1])), 6)
     3.0
     """
+    from scipy.sparse.csgraph import connected_components
+
     wins = _checked(wins)
     games = wins + wins.T
     wins = wins + prior / 2 * (games > 0)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from gan_jax.ops.conv import NHWC
+
 # As many convolutions are compiled as there are groups. With more groups than this a
 # network is wider than a CPU can train, and compiling would take minutes.
 MOST = 16
@@ -50,7 +52,7 @@ def in_groups(x: Array, kernel: Array, groups: int, stride: int) -> Array:
         kernel,
         (stride, stride),
         "SAME",
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=NHWC,
         feature_group_count=groups,
     )
 
