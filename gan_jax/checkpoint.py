@@ -41,6 +41,7 @@ from gan_jax.digest import (
 )
 from gan_jax.directory import plain
 from gan_jax.facts import leaves_of, opened, sealed
+from gan_jax.packing import apart, names, together
 from gan_jax.processes import from_first, number_from_first
 
 __all__ = ["Checkpoints", "digest"]
@@ -241,7 +242,8 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             name = f"the checkpoint of step {step}"
             check_structure(leaves_of(facts), expected, name)
             try:
-                arrays = _read_arrays(self._manager, step, expected)
+                form = facts["format"]
+                arrays = _read_arrays(self._manager, step, expected, form)
                 if digest_of(expected, arrays) != facts["digest"]:
                     raise ValueError("its numbers do not match its digest")
             except _OURS:
@@ -319,10 +321,8 @@ def _save(
 ) -> None:
     import orbax.checkpoint as ocp
 
-    pairs = zip(found, arrays, strict=True)
-    named = {leaf.path: x for leaf, x in pairs if x.size}  # Orbax refuses empty ones
     items = ocp.args.Composite(
-        state=ocp.args.PyTreeSave(named),
+        state=ocp.args.PyTreeSave(together(found, arrays)),
         facts=ocp.args.JsonSave(facts),
     )
     if not manager.save(step, args=items, force=True):
@@ -336,17 +336,16 @@ def _read_facts(manager: Any, step: int) -> Any:
     return manager.restore(step, args=items)["facts"]
 
 
-def _read_arrays(manager: Any, step: int, expected: Sequence[Leaf]) -> list[np.ndarray]:
+def _read_arrays(
+    manager: Any, step: int, expected: Sequence[Leaf], form: int
+) -> list[np.ndarray]:
     import orbax.checkpoint as ocp
 
-    stored = [leaf.path for leaf in expected if 0 not in leaf.shape]
-    as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in stored}
+    as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     items = ocp.args.Composite(
         state=ocp.args.PyTreeRestore(
-            {name: np.zeros(()) for name in stored}, restore_args=as_numpy
+            {name: np.zeros(()) for name in names(expected, form)},
+            restore_args=dict.fromkeys(names(expected, form), as_numpy),
         )
     )
-    read = manager.restore(step, args=items)["state"]
-    return [
-        read.get(leaf.path, np.zeros(leaf.shape, leaf.numbers)) for leaf in expected
-    ]
+    return apart(manager.restore(step, args=items)["state"], expected, form)

@@ -9,7 +9,8 @@ from typing import Any
 
 from gan_jax.digest import Leaf
 
-FORMAT = 1
+FORMAT = 2  # 1 had every leaf in an array of its own
+READABLE = (1, 2)
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "gan_jax")
 
 
@@ -53,10 +54,10 @@ def leaves_of(facts: Mapping[str, Any]) -> list[Leaf]:
     Raises:
       ValueError: if it was written in a format that is not known here.
     """
-    if facts["format"] != FORMAT:
+    if facts["format"] not in READABLE:
         raise ValueError(
             f"the checkpoint of step {facts['step']} is of format {facts['format']}, "
-            f"but this gan_jax reads format {FORMAT}; it was written by gan_jax "
+            f"but this gan_jax reads formats {READABLE}; it was written by gan_jax "
             f"{facts['versions']['gan_jax']}: use that one"
         )
     return [Leaf(path, dtype, tuple(shape)) for path, dtype, shape in facts["leaves"]]

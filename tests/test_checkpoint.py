@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from gan_jax import facts
+from gan_jax import checkpoint, facts, packing
 from gan_jax.checkpoint import Checkpoints, digest
+from gan_jax.digest import leaves, on_host
 
 # Tests here damage what Orbax is to read.
 pytestmark = [
@@ -230,14 +231,48 @@ def test_another_format_is_refused_and_left_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(facts, "FORMAT", 2)
+        patch.setattr(facts, "FORMAT", 3)
         saved(tmp_path, 1)
     with (
         Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(ValueError, match=r"is of format 2, but .* reads format 1"),
+        pytest.raises(ValueError, match=r"is of format 3, but .* formats \(1, 2\)"),
     ):
         checkpoints.restore(state(0))
     assert (tmp_path / "1").is_dir()
+
+
+def test_the_first_format_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "FORMAT", 1)
+        patch.setattr(
+            checkpoint,
+            "together",
+            lambda found, arrays: {
+                leaf.path: x for leaf, x in zip(found, arrays, strict=True) if x.size
+            },
+        )
+        saved(tmp_path, 1)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert digest(checkpoints.restore(state(0))[0]) == digest(state(1))
+
+
+@pytest.mark.parametrize("smallest", [1, 30, 2**20])
+def test_leaves_large_and_small_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest: int
+) -> None:
+    monkeypatch.setattr(packing, "SMALL", smallest)
+    before = state(5)
+    arrays = packing.together(leaves(before), on_host(before))
+    sizes = [packing.size(leaf) for leaf in leaves(before)]
+    alone = sum(size >= smallest for size in sizes)
+    packed = any(0 < size < smallest for size in sizes)
+    assert len(arrays) == alone + packed
+    assert sum(x.nbytes for x in arrays.values()) == sum(sizes)
+    saved(tmp_path, 5)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert digest(checkpoints.restore(state(0))[0]) == digest(before)
 
 
 def test_a_leaf_gone_bad_is_not_saved(tmp_path: Path) -> None:
