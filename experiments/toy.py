@@ -21,7 +21,7 @@ import numpy as np
 from experiments.run import Run, Task, command, main, say, train
 from gan_jax import data, images, losses, penalties
 from gan_jax.gan import Gan, gan, latents
-from gan_jax.kernel import State
+from gan_jax.kernel import State, alternating, simultaneous
 from gan_jax.latents import normal
 from gan_jax.networks import mlp
 from gan_jax.objectives.adversarial import Gradient
@@ -41,6 +41,8 @@ class Config(Run):
     shape: Literal["ring", "grid"] = "ring"
     loss: Literal["relativistic", "nonsaturating", "hinge"] = "relativistic"
     gradient: Gradient = "one_backward"
+    play: Literal["simultaneous", "alternating"] = "simultaneous"
+    """Alternating players, D first, share each batch between their moves."""
     rate: tuple[float, float] = (2e-3, 1e-4)
     """Learning rate at the beginning and at the end."""
     gamma: tuple[float, float] | None = (1.0, 0.001)
@@ -85,6 +87,9 @@ def model(cfg: Config, axis_name: str | None = None) -> Gan:
             player: adam(cosine(*cfg.rate, cfg.steps), b1=0.0, b2=0.99)
             for player in ("gen", "disc")
         },
+        play=simultaneous("gen", "disc")
+        if cfg.play == "simultaneous"
+        else alternating("disc", "gen"),
         accumulate=cfg.accumulate,
         axis_name=axis_name,
     )

@@ -3,7 +3,8 @@
 Whatever this package lets change over a run takes one of these, or one of optax's, in
 place of a number: ``adam(rate, b2=...)``, the weight of a penalty or of a term of a
 game, the decay of an average in ``kernel(ema=...)``. An optimizer counts the moves of
-its own player; everything else is given the number of the step.
+its own player; everything else is given the number of the step. Where ``steps`` may be
+an array, it may be an argument of the compiled program, which then serves any length.
 """
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jax import Array
 from gan_jax.kernel import Schedule, Weight, at
 
 
-def cosine(start: float, end: float, steps: int) -> Schedule:
+def cosine(start: float, end: float, steps: int | Array) -> Schedule:
     """From ``start`` to ``end`` along half a cosine in ``steps`` steps, then constant.
 
     >>> float(cosine(2.0, 1.0, 10)(5))
@@ -26,7 +27,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
     return value
 
 
-def exponential(start: float, end: float, steps: int) -> Schedule:
+def exponential(start: float, end: float, steps: int | Array) -> Schedule:
     """From ``start`` to ``end`` by equal factors in ``steps`` steps, then constant.
 
     >>> round(float(exponential(1.0, 0.01, 10)(5)), 6)

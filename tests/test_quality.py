@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments import image
 from experiments.quality import __main__ as command
-from experiments.quality import mixtures, stacked
-from experiments.quality.task import Task, measured, row
+from experiments.quality import fashion, fashion_jax, mixtures, sides, stacked
+from experiments.quality.task import Given, Task, measured, row
 from experiments.rows import markdown
 from gan_jax.data import Mixture, grid, mixture_points, ring
 
+SHARED = Path(__file__).parents[2] / "shared/data"
 TRUTHS = {"ring": ring(), "grid": grid()}
 
 
@@ -43,8 +48,10 @@ def test_a_mixture_is_trained_and_counted():
 
 def test_stacks_are_counted_beside_real_ones(monkeypatch):
     monkeypatch.setattr(stacked, "SAMPLES", 2000)
-    recipe = dataclasses.replace(stacked.RECIPE, steps=100, width=32, batch_size=32)
-    found = stacked.numbers(recipe, seed=0)
+    small = dataclasses.replace(
+        stacked.SMALL.recipe, steps=100, width=32, batch_size=32
+    )
+    found = stacked.numbers(stacked.SMALL, small, seed=0)
     assert 1 <= found["modes"] <= 1000
     # Of 1,000 even modes 2,000 samples meet 865 (1 - e^-2); the real ones are not even.
     assert 750 < found["modes of held-out stacks"] < 900
@@ -116,12 +123,206 @@ def test_the_command_keeps_its_table_and_says_what_was_missed(
     assert "there are counting" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("task", command.TASKS.values(), ids=lambda task: task.name)
+COUNTED = [task for task in command.TASKS.values() if task.name != "fashion"]
+
+
+@pytest.mark.parametrize("task", COUNTED, ids=lambda task: task.name)
 def test_a_goal_is_of_every_seed(task):
-    good = {"modes": 1000.0 if task.name == "stacked_digits" else 0.0}
+    good = {"modes": {"ring": 8.0, "grid": 25.0}.get(task.name, 1000.0)}
     good |= {"reverse KL": 0.001, "high quality %": 98.0}
-    good["modes"] = {"ring": 8.0, "grid": 25.0}.get(task.name, good["modes"])
     assert task.reached([good, good])
     for worse in ({"modes": good["modes"] - 2}, {"reverse KL": 0.1}):
         assert not task.reached([good, good | worse])
     assert len(set(task.seeds)) == len(task.seeds) >= 5
+
+
+def test_the_digits_of_mnist_are_asked_for_by_name(tmp_path):
+    without = command.TASKS["stacked_mnist"]
+    assert "--data DIR" in without.lacks
+    assert without.on is not None
+    assert str(tmp_path) in without.on(Given(tmp_path, 1.0, tmp_path)).lacks
+
+
+@pytest.mark.skipif(
+    not (SHARED / stacked.MNIST).exists(), reason=f"{stacked.MNIST} is not there"
+)
+def test_the_digits_of_mnist_are_divided():
+    kind = stacked.mnist(SHARED / stacked.MNIST)
+    assert kind is stacked.mnist(SHARED / stacked.MNIST)  # read and divided once
+    images, labels, others, other_labels = stacked.halves(kind)
+    assert (images.shape, others.shape) == ((8000, 28, 28, 1), (2000, 28, 28, 1))
+    assert set(labels) == set(other_labels) == set(range(10))
+    task = command.TASKS["stacked_mnist"].on(Given(SHARED, 1.0, SHARED))
+    assert not task.lacks
+
+
+@pytest.mark.usefixtures("optimised")
+def test_the_quick_version_runs(tmp_path, capsys):
+    words = ["--quick", "--only", "ring", "--directory", str(tmp_path)]
+    assert command.main(words) == 0
+    assert "not judged (quick)" in capsys.readouterr().out
+    (seed,) = tmp_path.glob("ring/*.json")
+    found = json.loads(seed.read_text())["numbers"]
+    assert found["modes"] == 8
+    assert found["reverse KL"] < 0.1
+
+
+# ---- Fashion-MNIST beside a twin ----
+
+
+def one_measure(ours, twin, name="FD [classifier]"):
+    values = (ours, twin, 1.0, 0.1)
+    sides = ("", fashion.TWIN, fashion.FLOOR, fashion.NOISE)
+    return {name + side: value for side, value in zip(sides, values, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("ours", "twin", "as_good"),
+    [
+        (1.5, 1.6, True),
+        (1.6, 1.5, False),
+        (1.5, 0.4, True),  # on the other side of the floor, and farther off
+        (0.4, 1.5, False),
+        (1.19, 1.0, True),  # as real images may be
+        (0.7, 1.19, False),
+    ],
+)
+def test_a_side_is_as_good_if_it_is_no_farther_from_the_floor(ours, twin, as_good):
+    (standing,) = fashion.standings(one_measure(ours, twin))
+    assert standing.as_good is as_good
+
+
+def test_the_goal_is_half_the_twins_distance_and_every_measure():
+    half = one_measure(2.0, 4.0)
+    assert fashion.met(half | one_measure(1.5, 1.6, "recall"))
+    assert not fashion.met(half | one_measure(1.6, 1.5, "recall"))
+    assert not fashion.met(one_measure(2.1, 4.0))
+
+
+def test_the_details_say_in_how_many_seeds_ours_is_as_good():
+    counts = {"steps": 9.0, "training seconds": 60.0}
+    counts |= {name + fashion.TWIN: value for name, value in counts.items()}
+    seeds = [one_measure(2.0, 4.0) | counts, one_measure(4.0, 2.0) | counts]
+    told = fashion.details(seeds)
+    assert "| FD [classifier] | 1 ± 0.1 | 3 ± 1.4 | 3 ± 1.4 | 1 of 2 |" in told
+    assert "| training seconds |  | 60 ± 0 | 60 ± 0 |  |" in told
+
+
+def test_a_comparison_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+    assert "--data DIR" in fashion.lacks(None)
+    assert "lacks fashion-mnist/train-images" in fashion.lacks(tmp_path)
+    asked = ["--only", "fashion", "--data", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        command.main(asked)
+    assert "fashion: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main([*asked, "--minutes", "0"])
+    assert "give more than 0" in capsys.readouterr().err
+    both = {"counting": counting(), "fashion": fashion.TASKS[0]}
+    monkeypatch.setattr(command, "TASKS", both)
+    assert command.main(["--quick", "--directory", str(tmp_path)]) == 0
+    assert "left out, fashion: no data." in capsys.readouterr().out
+
+
+def some_images(n):
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (n, 32, 32, 1)).astype(np.uint8)
+
+
+def test_our_side_trains_in_a_process_of_its_own(tmp_path):
+    np.save(tmp_path / "train.npy", some_images(64))
+    recipe = fashion.RECIPE | {"width": 4, "batch_size": 8}
+    told = {"folder": str(tmp_path), "seed": 1, "samples": 8, "steps": 2}
+    left = sides.trained("fashion_jax", recipe, {}, **told)
+    assert (left.images.shape, left.images.dtype) == ((8, 32, 32, 1), np.uint8)
+    assert left.steps == 2
+    assert left.seconds > 0
+    high, wide = fashion.picture([left, left]).shape[:2]
+    assert wide > 2 * high
+
+
+def test_statistics_settle_to_those_of_the_average():
+    cfg = fashion_jax.config({"width": 4, "batch_size": 8}, steps=1, size=16)
+    model, (gen, _) = image.model(cfg), image.networks(cfg, None)
+    batch = {"real": jnp.zeros((8, 16, 16, 1), jnp.uint8)}
+    state = jax.jit(model.init)(jax.random.key(0), batch)
+    # An average that is far from the parameters.
+    average = jax.tree.map(lambda x: 3 * x, state.ema["gen"])
+    state = state._replace(ema={"gen": average})
+    latent = fashion_jax.normal(cfg.latent)
+    settled = fashion_jax.settled(gen, latent, state, jax.random.key(1))
+    first = settled.stats["gen"]["batch_stats"]["BatchNorm_0"]["norm"]
+    # Of a linear layer of normal z: mean 0 and the squared length of its rows.
+    kernel = np.asarray(average["Dense_0"]["kernel"]).reshape(-1, 16, 8)
+    variance = np.square(kernel).sum(0).mean(0)
+    np.testing.assert_allclose(first["var"], variance, rtol=0.05)
+    np.testing.assert_allclose(first["mean"], 0, atol=0.05 * variance.max() ** 0.5)
+
+
+def test_a_side_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match=r"train\.npy"):
+        sides.trained(
+            "fashion_jax",
+            fashion.RECIPE,
+            {},
+            folder=str(tmp_path),
+            seed=0,
+            samples=1,
+            steps=1,
+        )
+
+
+def test_the_twin_trains_as_long_as_it_is_told(tmp_path):
+    pytest.importorskip("torch", reason="the extra bench is not installed")
+    np.save(tmp_path / "train.npy", some_images(64))
+    recipe = fashion.TWIN_RECIPE | {"width": 4, "batch_size": 8}
+    left = sides.trained(
+        "fashion_torch",
+        recipe,
+        {},
+        folder=str(tmp_path),
+        seed=0,
+        samples=8,
+        seconds=15.0,
+    )
+    assert (left.images.shape, left.images.dtype) == ((8, 32, 32, 1), np.uint8)
+    assert left.steps > 1
+    assert 15 <= left.seconds < 25
+
+
+@pytest.mark.usefixtures("optimised")
+def test_copies_are_far_from_the_floor(monkeypatch):
+    monkeypatch.setattr(fashion, "DRAWS", 2)
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 700).astype(np.int32)
+    # Class 1 is brighter; all pixels have a mean of their own.
+    bright = random.uniform(0, 100, (16, 16, 1)) + 60 * labels[:, None, None, None]
+    levels = bright + random.normal(0, 30, (700, 16, 16, 1))
+    drawn = np.clip(levels, 0, 255).astype(np.uint8)
+    judge = fashion.Judge(
+        fashion.Images(drawn[:500], labels[:500], drawn[500:]), None, 150
+    )
+    copies = judge.values(np.repeat(drawn[:5], 30, axis=0))
+    names = {name.removesuffix(fashion.FLOOR) for name in judge.floors}
+    assert set(copies) == {n for n in names if not n.endswith(fashion.NOISE)}
+    assert len(copies) == 10
+    for name in (fashion.FD, "FD [pca64]", "C2ST [pca64]", "1-NN [pca64]"):
+        assert copies[name] > judge.floors[name + fashion.FLOOR], name
+    assert copies["coverage k=5 [pca64]"] < judge.floors["coverage k=5 [pca64] floor"]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED} is not there")
+def test_the_twenty_eight_pixels_of_the_data_are_enlarged():
+    whole = fashion.images(SHARED)
+    assert whole.train.shape == (60_000, 32, 32, 1)
+    assert whole.test.shape == (10_000, 32, 32, 1)
+    assert np.bincount(whole.labels).tolist() == [6000] * 10
+    # About the mean of the data as they come.
+    assert whole.test.mean() / 255 == pytest.approx(0.2868, abs=5e-3)
+
+
+def test_what_a_comparison_trains_depends_on_the_minutes():
+    given = Given(None, 30, Path("runs"))
+    longer = fashion.task(given).recipe
+    assert longer != fashion.task(given._replace(minutes=10)).recipe
+    json.dumps(longer)

@@ -3,6 +3,9 @@
     python -m experiments.quality                     all tasks, every seed
     python -m experiments.quality --only ring grid    some of them
     python -m experiments.quality --quick             one seed each, shorter: it runs
+    python -m experiments.quality --data DIR          with those of data sets, too:
+                                                      DIR holds fashion-mnist/
+                                                      and mnist-t10k/
     python -m experiments.quality --list              their names
 
 A seed that was run is not run again: its numbers lie in runs/quality, by recipe and by
@@ -11,45 +14,74 @@ table is printed, and lies in runs/quality/table.md with all numbers in table.js
 seeds are fresh: recipes were chosen on others. The status is 1 if a goal was missed.
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from experiments.quality import mixtures, stacked
-from experiments.quality.task import Task, measured, row
+from experiments.quality import fashion, mixtures, stacked
+from experiments.quality.task import Given, Task, measured, row
 from experiments.rows import check_names, command_line, markdown
 from gan_jax.facts import versions
 
-TASKS: dict[str, Task] = {task.name: task for task in (*mixtures.TASKS, *stacked.TASKS)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (*mixtures.TASKS, *stacked.TASKS, *fashion.TASKS)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 1 if a goal was missed."""
     parser = command_line("quality", __doc__, "task")
     parser.add_argument("--quick", action="store_true", help="one short seed of each")
+    parser.add_argument("--data", type=Path, help="a folder of data sets' folders")
+    parser.add_argument(
+        "--minutes", type=float, default=30, help="a side, in comparisons at equal time"
+    )
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(TASKS))
         return 0
-    check_names(parser, "task", options.only or (), TASKS)
-    rows, kept, missed = [], {}, False
-    for name in options.only or TASKS:
-        task = TASKS[name]
-        numbers = []
+    rows, kept, details, missed = [], {}, "", False
+    for task in chosen(parser, options):
+        name, numbers = task.name, []
         for seed in task.seeds[: task.quick_seeds] if options.quick else task.seeds:
             numbers.append(measured(task, seed, options.quick, options.directory))
-            told = ", ".join(f"{k} {v:.4g}" for k, v in numbers[-1].items())
+            last = numbers[-1]
+            told = ", ".join(f"{k} {last[k]:.4g}" for k in task.shown or last)
             print(f"{name}, seed {seed}: {told}", flush=True)
         rows.append(row(task, numbers, options.quick))
         kept[name] = {"recipe": task.recipe, "numbers": numbers}
         missed |= not options.quick and not task.reached(numbers)
-    text = markdown(list(rows[0]), [list(row.values()) for row in rows])
+        if task.details:
+            details += f"\n{task.title}:\n\n{task.details(numbers)}"
+    text = markdown(list(rows[0]), [list(row.values()) for row in rows]) + details
     print("\n" + text)
     options.directory.mkdir(parents=True, exist_ok=True)
     whole = {"versions": versions(), "quick": options.quick, "tasks": kept}
     (options.directory / "table.json").write_text(json.dumps(whole, indent=1) + "\n")
     (options.directory / "table.md").write_text(text)
     return int(missed)
+
+
+def chosen(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> Iterator[Task]:
+    """The tasks to run, with what the command line gives them.
+
+    One that was asked for by name must be possible here; others are left out.
+    """
+    check_names(parser, "task", options.only or (), TASKS)
+    if not options.minutes > 0:
+        parser.error(f"--minutes is {options.minutes:g}; give more than 0.")
+    given = Given(options.data, options.minutes, options.directory)
+    tasks = [TASKS[name] for name in options.only or TASKS]
+    tasks = [task.on(given) if task.on else task for task in tasks]
+    lacking = [f"{task.name}: {task.lacks}" for task in tasks if task.lacks]
+    if lacking and options.only:
+        parser.error(" ".join(lacking))
+    print("".join(f"left out, {line}\n" for line in lacking), end="")
+    return (task for task in tasks if not task.lacks)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,13 @@ class Recipe:
       batch_size: real samples of a step, and as many fake ones.
       signs, normal: elements of the latent, see `gan_jax.latents`.
       gamma: weight of R1 and of R2 at the beginning and at the end, by equal factors.
-      rate: both players' learning rate, along half a cosine.
+      rate: D's learning rate, along half a cosine.
+      share: G's learning rate in units of D's. Below 1 D follows what G does, and
+        modes that circle about their places come to rest (two time scales: Heusel et
+        al., 2017, arXiv:1706.08500).
       b2: Adam's.
       ema: decay of the generator's average, from which samples are drawn.
-      width: units of the two hidden layers of either player.
+      width, depth: units of a hidden layer of either player, and how many there are.
     """
 
     steps: int
@@ -31,9 +34,11 @@ class Recipe:
     normal: int
     gamma: tuple[float, float]
     rate: tuple[float, float]
+    share: float = 1.0
     b2: float = 0.99
     ema: float = 0.999
     width: int = 128
+    depth: int = 2
 
     def shortened(self, steps: int) -> "Recipe":
         """The same over fewer steps."""
@@ -49,7 +54,11 @@ class Recipe:
     def gan(self, gen: Network, disc: Network) -> Gan:
         """The model."""
         gamma = exponential(*self.gamma, self.steps)
-        rate = cosine(*self.rate, self.steps)
+        start, end = self.rate
+        rates = {
+            "gen": cosine(self.share * start, self.share * end, self.steps),
+            "disc": cosine(start, end, self.steps),
+        }
         return gan(
             gen,
             disc,
@@ -57,7 +66,7 @@ class Recipe:
             penalty=penalties.total(penalties.r1(gamma), penalties.r2(gamma)),
             gradient="one_backward",
             latent=self.latent(),
-            optimizers={p: adam(rate, b1=0.0, b2=self.b2) for p in ("gen", "disc")},
+            optimizers={p: adam(rate, 0.0, self.b2) for p, rate in rates.items()},
             ema=self.ema,
         )
 

@@ -7,11 +7,25 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gan_jax.facts import versions
 
 Numbers = dict[str, float]
+
+
+class Given(NamedTuple):
+    """What the command line says beside names.
+
+    Attributes:
+      data: a folder with the data sets' folders, fashion-mnist and so on; or None.
+      minutes: of training, where a task is of equal time.
+      directory: where files go.
+    """
+
+    data: Path | None
+    minutes: float
+    directory: Path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +43,10 @@ class Task:
       run: ``(seed, quick) -> numbers``.
       seeds: on which nothing was chosen.
       quick_seeds: how many of them ``--quick`` runs.
+      on: the same task with what the command line gives it.
+      lacks: what is missing to run it here, and what to do about it; "" if nothing is.
+      shown: the numbers that stand in the row; all of them if none are named.
+      details: a table of its own, of all seeds' numbers.
     """
 
     name: str
@@ -40,6 +58,10 @@ class Task:
     run: Callable[[int, bool], Numbers]
     seeds: tuple[int, ...]
     quick_seeds: int = 1
+    on: "Callable[[Given], Task] | None" = None
+    lacks: str = ""
+    shown: tuple[str, ...] = ()
+    details: Callable[[Sequence[Numbers]], str] | None = None
 
     def reached(self, numbers: Sequence[Numbers]) -> bool:
         """Whether every seed reaches the goal."""
@@ -67,7 +89,8 @@ def measured(task: Task, seed: int, quick: bool, directory: Path) -> Numbers:
 def row(task: Task, numbers: Sequence[Numbers], quick: bool) -> dict[str, str]:
     """One line of the table: mean ± deviation, and the worst seed where it counts."""
     reached = ", ".join(
-        f"{name} {spread([n[name] for n in numbers])}" for name in numbers[0]
+        f"{name} {spread([n[name] for n in numbers])}"
+        for name in task.shown or numbers[0]
     )
     if quick:
         verdict = "not judged (quick)"

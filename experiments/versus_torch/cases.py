@@ -20,7 +20,7 @@ class Case:
     """One game, the same for both sides.
 
     Attributes:
-      network, size, width: as `gan_jax.networks` has them, for images of 3 channels.
+      network, size, width, channels: as `gan_jax.networks` has them.
       batch: samples that a move sees.
       gamma: the weight of R1 and of R2; 0 for neither.
       group: channels of a group of R3GAN's 3x3 convolutions.
@@ -36,6 +36,7 @@ class Case:
     batch: int = 32
     gamma: float = 0.0
     group: int = 16
+    channels: int = 3
     precision: Precision = "float32"
     device: Device = "cpu"
 

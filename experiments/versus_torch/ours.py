@@ -23,7 +23,7 @@ from gan_jax.optimizers import adam
 def networks(case: Case) -> tuple[Network, Network]:
     """The generator and the discriminator of a case."""
     dtype = jnp.bfloat16 if case.precision == "bfloat16" else None
-    of_gen: tuple[int, int, int] = (case.size, 3, case.width)
+    of_gen: tuple[int, int, int] = (case.size, case.channels, case.width)
     of_disc: tuple[int, int] = (case.size, case.width)
     if case.network == "dcgan":
         gen, disc = dcgan.generator, dcgan.discriminator
@@ -162,7 +162,7 @@ def step_costs(case: Case) -> dict[str, float]:
     is ``executed_flops``: there a convolution may be written in another way.
     """
     trained = model(case, "one_backward")
-    shape = (case.batch, case.size, case.size, 3)
+    shape = (case.batch, case.size, case.size, case.channels)
     batch = {"real": jax.ShapeDtypeStruct(shape, jnp.float32)}
     state = jax.eval_shape(trained.init, jax.random.key(0), batch)
     step = jax.jit(trained.step)

@@ -64,7 +64,7 @@ class DcganGenerator(nn.Module):
             nn.ConvTranspose2d(a, b, 4, 2, 1, bias=last)
             for a, b, last in zip(
                 widths,
-                [*widths[1:], 3],
+                [*widths[1:], case.channels],
                 [*[False] * (len(widths) - 1), True],
                 strict=True,
             )
@@ -87,7 +87,7 @@ class DcganDiscriminator(nn.Module):
         widths = doubling(case)
         self.downs = nn.ModuleList(
             nn.Conv2d(a, b, 4, 2, 1)
-            for a, b in zip([3, *widths[:-1]], widths, strict=True)
+            for a, b in zip([case.channels, *widths[:-1]], widths, strict=True)
         )
         self.dense = nn.Linear(16 * widths[-1], 1)
         starting(self, 0.02)
@@ -124,7 +124,7 @@ class ResnetGenerator(nn.Module):
         self.dense = nn.Linear(case.latent, 16 * widths[0])
         self.blocks = nn.ModuleList(UpBlock(a, b) for a, b in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.out = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.out = nn.Conv2d(widths[-1], case.channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = image_of(self.dense(z), 4, self.layout)
@@ -161,7 +161,7 @@ class ResnetDiscriminator(nn.Module):
     def __init__(self, case: Case, layout: Layout) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
-        before = 3
+        before = case.channels
         for i, (multiple, halve) in enumerate(DISC_BLOCKS[case.size]):
             after = case.width * multiple
             self.blocks.append(DownBlock(before, after, halve, i == 0))
@@ -259,7 +259,7 @@ class R3Generator(nn.Module):
         self.basis = nn.Parameter(torch.randn(16 * widths[0]))
         self.linear = nn.Linear(case.latent, widths[0], bias=False)
         self.stages, self.widenings = stages(widths, case.group, case.device == "cuda")
-        self.out = nn.Conv2d(widths[-1], 3, 1, bias=False)
+        self.out = nn.Conv2d(widths[-1], case.channels, 1, bias=False)
         nn.init.normal_(self.linear.weight, std=case.latent**-0.5)
         nn.init.normal_(self.out.weight, std=widths[-1] ** -0.5)
 
@@ -280,11 +280,11 @@ class R3Discriminator(nn.Module):
         super().__init__()
         widths = stage_widths(case)[::-1]
         self.layout: Layout = layout
-        self.first = nn.Conv2d(3, widths[0], 1, bias=False)
+        self.first = nn.Conv2d(case.channels, widths[0], 1, bias=False)
         self.stages, self.widenings = stages(widths, case.group, case.device == "cuda")
         self.basis = nn.Parameter(torch.randn(16 * widths[-1]) / 4)
         self.linear = nn.Linear(widths[-1], 1, bias=False)
-        nn.init.normal_(self.first.weight, std=3**-0.5)
+        nn.init.normal_(self.first.weight, std=case.channels**-0.5)
         nn.init.normal_(self.linear.weight, std=widths[-1] ** -0.5)
 
     def weights(self, keep: bool = True) -> Weights:

@@ -23,7 +23,7 @@ class Work(NamedTuple):
 
 
 def real_images(case: Case, batches: int) -> list[np.ndarray]:
-    """Float32 images (n, size, size, 3) in [-1, 1], the same for both sides."""
+    """Float32 images (n, size, size, channels) in [-1, 1], the same for both sides."""
     random = np.random.default_rng(0)
-    shape = (case.batch, case.size, case.size, 3)
+    shape = (case.batch, case.size, case.size, case.channels)
     return [random.uniform(-1, 1, shape).astype(np.float32) for _ in range(batches)]
