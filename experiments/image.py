@@ -18,6 +18,7 @@ from experiments.evaluate.training import Watched, watched
 from experiments.run import Run, Task, images, say, train
 from gan_jax import devices, losses, penalties
 from gan_jax.data import Source
+from gan_jax.data.cache import read
 from gan_jax.evaluate import sliced_wasserstein
 from gan_jax.gan import Gan, gan, latents
 from gan_jax.images import grid
@@ -204,8 +205,8 @@ def distances(cfg: Images, model: Gan, source: Source) -> Distances:
         return lambda state: {}
     n = min(cfg.evaluate_images, len(source) // 2)
     chosen = np.random.default_rng(0).permutation(len(source))[: 2 * n]
-    samples = [source[int(i)] for i in chosen]
-    levels = np.stack([s["real"] for s in samples])
+    samples = read(source, chosen, source[0])
+    levels = samples["real"]
     quick = Watched({}, lambda fake: {})
     if cfg.evaluate == "quick":
         quick = watched(levels[:n], levels[n:])
@@ -213,7 +214,7 @@ def distances(cfg: Images, model: Gan, source: Source) -> Distances:
     key, z_key = jax.random.split(jax.random.key(0))
     floor = float(sliced_wasserstein(real[:n], real[n:], key))
     z = latents(normal(cfg.latent), z_key, n)
-    labels = (np.stack([s["label"] for s in samples[:n]]),) if cfg.classes else ()
+    labels = (samples["label"][:n],) if cfg.classes else ()
     draw = jax.jit(model.sample)
 
     def scores(state: State) -> Mapping[str, float]:

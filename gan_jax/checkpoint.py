@@ -341,11 +341,12 @@ def _read_arrays(
 ) -> list[np.ndarray]:
     import orbax.checkpoint as ocp
 
+    stored = names(expected, form)
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     items = ocp.args.Composite(
         state=ocp.args.PyTreeRestore(
-            {name: np.zeros(()) for name in names(expected, form)},
-            restore_args=dict.fromkeys(names(expected, form), as_numpy),
+            dict.fromkeys(stored, np.zeros(())),
+            restore_args=dict.fromkeys(stored, as_numpy),
         )
     )
     return apart(manager.restore(step, args=items)["state"], expected, form)

@@ -30,6 +30,8 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": (-2, 2**28),
     "MALLOC_ARENA_MAX": (-8, 1),
 }
+# The same, for the environment of a process that is to be started.
+ALLOCATOR_VARIABLES = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
 Call = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 

@@ -13,15 +13,15 @@ import jax
 import numpy as np
 
 from experiments import digits, image, toy
+from experiments.quality.mixtures import SAMPLES, figures
 from experiments.quality.plays_figure import REAL, Panel
 from experiments.quality.task import Numbers
-from gan_jax.data import mixture_points, mixture_report
+from gan_jax.data import mixture_points
+from gan_jax.data.cache import read
 from gan_jax.evaluate import high_quality_ceiling, reverse_kl_floor
 from gan_jax.gan import Gan, latents
 from gan_jax.kernel import State
 from gan_jax.latents import normal
-
-SAMPLES = 2500  # of the ring, as in the published tables
 
 WAYS: dict[str, dict[str, str]] = {
     "merged": {"play": "simultaneous", "gradient": "merged"},
@@ -101,11 +101,7 @@ def ring_scores(cfg: toy.Config) -> Scores:
     sample = jax.jit(model.sample)
 
     def scores(state: State) -> Numbers:
-        report = mixture_report(np.asarray(sample(state, z)), truth)
-        return {
-            "modes": float(report.covered),
-            "high quality %": 100 * report.high_quality,
-            "reverse KL": report.reverse_kl,
+        return figures(np.asarray(sample(state, z)), truth) | {
             f"modes{REAL}": float(len(truth.modes)),
             f"high quality %{REAL}": 100 * high_quality_ceiling(),
             f"reverse KL{REAL}": reverse_kl_floor(len(truth.modes), SAMPLES),
@@ -136,7 +132,7 @@ def digits_scores(cfg: digits.Config) -> Scores:
 def digits_data(cfg: digits.Config) -> np.ndarray:
     """All digits."""
     source = digits.source(cfg)
-    return np.stack([source[i]["real"] for i in range(len(source))])
+    return read(source, range(len(source)), source[0])["real"]
 
 
 RING = Contest(

@@ -37,7 +37,8 @@ from experiments.quality.task import Given, Numbers, Task, spread
 from experiments.rows import markdown
 from experiments.run import plain
 from gan_jax.data import Resized, Source, idx_images
-from gan_jax.devices import ALLOCATOR
+from gan_jax.data.cache import read
+from gan_jax.devices import ALLOCATOR_VARIABLES
 from gan_jax.evaluate import classifier_test
 from gan_jax.evaluate.features import Features, pca
 from gan_jax.images import grid, save_png
@@ -65,7 +66,6 @@ TWIN_RECIPE: dict[str, Any] = {
     "norm_of_disc": True,
     "joined": False,
 }
-KEPT = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
 
 
 class Images(NamedTuple):
@@ -89,7 +89,7 @@ def images(data: Path) -> Images:
 def enlarged(source: Source) -> np.ndarray:
     """All images at 32x32."""
     resized = Resized(source, SIZE, channels=1)
-    return np.stack([resized[i]["real"] for i in range(len(resized))])
+    return read(resized, range(len(resized)), resized[0])["real"]
 
 
 class Judge:
@@ -213,7 +213,9 @@ class Side(NamedTuple):
 
 SIDES = (
     Side("fashion_jax", RECIPE, {}),
-    Side("fashion_torch", TWIN_RECIPE, KEPT | {"CUDA_VISIBLE_DEVICES": ""}),
+    Side(
+        "fashion_torch", TWIN_RECIPE, ALLOCATOR_VARIABLES | {"CUDA_VISIBLE_DEVICES": ""}
+    ),
 )
 
 

@@ -53,12 +53,16 @@ def numbers(truth: Mixture, recipe: Recipe, seed: int) -> Numbers:
     state = trained(model, draw, recipe.steps, seed)
     z = latents(recipe.latent(), jax.random.key(2**31 + seed), SAMPLES)
     samples = sampled(model, state, z)
+    return figures(samples, truth) | {"spread": spread_within(samples, truth)}
+
+
+def figures(samples: np.ndarray, truth: Mixture) -> Numbers:
+    """How many modes samples cover, their quality and their balance."""
     report = mixture_report(samples, truth)
     return {
         "modes": float(report.covered),
         "high quality %": 100 * report.high_quality,
         "reverse KL": report.reverse_kl,
-        "spread": spread_within(samples, truth),
     }
 
 

@@ -32,7 +32,7 @@ from jax import Array
 
 from experiments.quality.contests import CONTESTS, WAYS, Contest, Entry, Scores
 from experiments.quality.plays_figure import REAL, check_matplotlib, draw
-from experiments.quality.task import Numbers, Task, measured, spread
+from experiments.quality.task import Numbers, remembered, spread
 from experiments.rows import check_names, command_line, markdown
 from experiments.run import plain
 from experiments.step_cost.table import alternately, machine, median
@@ -150,17 +150,8 @@ def kept(
     contest: Contest, part: str, recipe: Mapping[str, Any], run: Run, at: Place
 ) -> Callable[[int], Numbers]:
     """``seed -> numbers``: those on disk, or else what ``run`` measures."""
-    task = Task(
-        name=f"plays-{contest.name}-{part}",
-        title=contest.title,
-        published="",
-        goal="",
-        met=lambda _: True,
-        recipe=dict(recipe),
-        run=run,
-        seeds=SEEDS,
-    )
-    return lambda seed: measured(task, seed, at.quick, at.directory)
+    name = f"plays-{contest.name}-{part}"
+    return lambda seed: remembered(name, recipe, run, seed, at.quick, at.directory)
 
 
 def compared(contest: Contest, seconds: float, at: Place) -> dict[str, Any]:

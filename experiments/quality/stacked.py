@@ -21,6 +21,7 @@ from experiments.quality.play import sampled, trained
 from experiments.quality.recipe import Recipe, facts
 from experiments.quality.task import Given, Numbers, Task
 from gan_jax import data
+from gan_jax.data.cache import read
 from gan_jax.evaluate import stacked_report
 from gan_jax.evaluate.features import classifier
 from gan_jax.evaluate.modes import StackedReport
@@ -101,10 +102,8 @@ def halves(kind: Digits) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """Images and labels to train on, and the others."""
     source = kind.source()
     order = np.random.default_rng(0).permutation(len(source))
-    rows = [source[int(i)] for i in order]
-    images = np.stack([row["real"] for row in rows])
-    labels = np.stack([row["label"] for row in rows])
-    n = kind.trained_on
+    rows = read(source, order, source[0])
+    images, labels, n = rows["real"], rows["label"], kind.trained_on
     return images[:n], labels[:n], images[n:], labels[n:]
 
 
@@ -187,16 +186,16 @@ def task(kind: Digits, name: str, title: str) -> Task:
 def mnist_task(given: Given) -> Task:
     """The stacks of MNIST's test digits, if they are there."""
     file = (given.data or Path()) / MNIST
-    made = task(
-        mnist(file), "stacked_mnist", "stacked MNIST (10,000 test digits), 1,000 modes"
-    )
+    lacks = ""
     if given.data is None or not file.exists():
         lacks = f"{file} is not there; give --data DIR, a folder that holds {MNIST}"
-        return dataclasses.replace(made, lacks=f"{lacks} and its labels.")
-    return made
+        lacks += " and its labels."
+    title = "stacked MNIST (10,000 test digits), 1,000 modes"
+    made = task(mnist(file), "stacked_mnist", title)
+    return dataclasses.replace(made, on=mnist_task, lacks=lacks)
 
 
 TASKS = (
     task(SMALL, "stacked_digits", "stacked 8x8 digits, 1,000 modes"),
-    dataclasses.replace(mnist_task(Given(None, 0.0, Path())), on=mnist_task),
+    mnist_task(Given(None, 0.0, Path())),
 )

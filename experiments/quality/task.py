@@ -5,7 +5,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,15 +70,35 @@ class Task:
 
 def measured(task: Task, seed: int, quick: bool, directory: Path) -> Numbers:
     """The numbers of one seed, from disk if this recipe's are there."""
-    known = {"task": task.name, "recipe": task.recipe, "seed": seed, "quick": quick}
+    return remembered(task.name, task.recipe, task.run, seed, quick, directory)
+
+
+def remembered(
+    name: str,
+    recipe: Mapping[str, Any],
+    run: Callable[[int, bool], Numbers],
+    seed: int,
+    quick: bool,
+    directory: Path,
+) -> Numbers:
+    """``run(seed, quick)``, or what it was when all that it depends on was the same.
+
+    Args:
+      name: of the folder below ``directory``.
+      recipe: all that the numbers depend on besides the seed, of JSON's types.
+      run: ``(seed, quick) -> numbers``.
+      seed, quick: of it.
+      directory: where the numbers are kept.
+    """
+    known = {"task": name, "recipe": recipe, "seed": seed, "quick": quick}
     known["versions"] = versions()
     text = json.dumps(known, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:12]
-    file = directory / task.name / f"seed{seed}-{name}.json"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    file = directory / name / f"seed{seed}-{digest}.json"
     if file.exists():
         return dict(json.loads(file.read_text())["numbers"])
     begun = time.monotonic()
-    numbers = task.run(seed, quick) | {"seconds": time.monotonic() - begun}
+    numbers = run(seed, quick) | {"seconds": time.monotonic() - begun}
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".part")
     draft.write_text(json.dumps(known | {"numbers": numbers}, indent=1) + "\n")

@@ -39,12 +39,11 @@ from experiments.versus_torch.figures import (
     table,
     verdict,
 )
-from gan_jax.devices import ALLOCATOR
+from gan_jax.devices import ALLOCATOR_VARIABLES
 
 TURN = 0.5  # seconds of one row's turn
 PAUSE = 0.05  # after a turn: the threads of the last row stop waiting for more work
 # What `gan_jax.devices.keep_memory` does, for a process that does not know gan_jax.
-KEPT = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
 
 
 class Worker:
@@ -62,7 +61,7 @@ class Worker:
         else:  # the rows share the GPU's memory
             environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         if row.kept:
-            environment |= KEPT
+            environment |= ALLOCATOR_VARIABLES
         self.process = subprocess.Popen(
             [
                 sys.executable,
