@@ -23,6 +23,7 @@ from gan_jax import devices
 from gan_jax.compiled import kept_programs
 from gan_jax.data import Order, Source, feed
 from gan_jax.gan import Gan
+from gan_jax.host_memory import keep_memory
 from gan_jax.kernel import State
 from gan_jax.train import MAY_CHANGE, Diverged, Result, fit
 
@@ -134,7 +135,7 @@ def train(name: str, cfg: Run, task: Task) -> Result | None:
         raise ValueError(f"--steps-per-call is {cfg.steps_per_call}; give at least 1.")
     initialize(cfg.distributed)
     if jax.default_backend() == "cpu":
-        devices.keep_memory()
+        keep_memory()
     parallel = devices.pmapped() if cfg.parallel == "pmap" else devices.sharded()
     devices.check_divisible(cfg.batch_size, parallel.devices)
     model = task.model(parallel.axis_name)

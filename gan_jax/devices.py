@@ -10,7 +10,6 @@ several devices and how host arrays get there. There are two, from the same step
   kernel (and any BatchNorm) must be given ``axis_name="data"`` to average over it.
 """
 
-import ctypes
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,18 +19,6 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
-# How glibc is told to keep memory, by environment variable: the option of malloc.h and
-# its value. Never map blocks one by one, do not give back what is free at the end, grow
-# in steps that cost nothing until they are touched, and have one arena, for those of
-# threads are limited to 64 MiB.
-ALLOCATOR = {
-    "MALLOC_MMAP_MAX_": (-4, 0),
-    "MALLOC_TRIM_THRESHOLD_": (-1, 2**31 - 1),
-    "MALLOC_TOP_PAD_": (-2, 2**28),
-    "MALLOC_ARENA_MAX": (-8, 1),
-}
-# The same, for the environment of a process that is to be started.
-ALLOCATOR_VARIABLES = {name: str(value) for name, (_, value) in ALLOCATOR.items()}
 Call = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
@@ -166,25 +153,6 @@ def memory_for_data() -> int:
         return int(0.4 * min(known))
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(0.4 * host / jax.local_device_count())
-
-
-def keep_memory() -> bool:
-    """Let the C library keep what a step gives back, instead of the kernel.
-
-    A compiled step on a CPU asks for its working memory at every call. By default glibc
-    maps blocks of that size anew, and each page faults when it is first touched: 27,000
-    faults a step, a tenth of its work, for a DCGAN at 64 pixels. The process then holds
-    on to the most that it has ever used. To be called before the first step.
-
-    Returns:
-      Whether the C library took it: it is glibc, on Linux.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library, another system
-        return False
-    taken = [mallopt(option, value) for option, value in ALLOCATOR.values()]
-    return all(taken)
 
 
 def check_divisible(batch_size: int, devices: int) -> None:

@@ -32,6 +32,7 @@ from gan_jax.data.feed import Feed
 from gan_jax.devices import Parallel, check_divisible, sharded
 from gan_jax.digest import digest
 from gan_jax.directory import check_config, lock, read_config, write_config
+from gan_jax.host_memory import settle_memory
 from gan_jax.interrupt import Interrupt
 from gan_jax.kernel import State
 from gan_jax.record import Recorder, Window, duration
@@ -200,6 +201,7 @@ def _loop(
         state, infos = calls(state, step, got)
         if step == first:
             jax.block_until_ready(infos)
+            settle_memory()
             recorder.say(f"compiled in {duration(time.monotonic() - began)}")
             recorder.clock(calls.end(step))
         got = calls.get(calls.end(step))

@@ -1,8 +1,5 @@
 """Law 4: one device or eight, sharded or mapped, the same draws and the same run."""
 
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,29 +143,3 @@ def test_a_batch_that_cannot_be_split_names_the_nearest_sizes():
         devices.check_divisible(100, 8)
     with pytest.raises(ValueError, match=r"nearest sizes are 8\."):
         devices.check_divisible(3, 8)
-
-
-def test_kept_memory_is_not_asked_for_again():
-    """Page faults of a block that is used and given back again and again."""
-    code = """if True:
-        import resource, sys
-        import numpy as np
-        if sys.argv[1] == "kept":
-            from gan_jax.devices import keep_memory
-            assert keep_memory()
-        def faults():
-            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        np.ones(2**23)
-        before = faults()
-        for _ in range(5):
-            np.ones(2**23)
-        print(faults() - before)
-    """
-
-    def faults(mode):
-        run = [sys.executable, "-c", code, mode]
-        return int(subprocess.run(run, capture_output=True, check=True).stdout)
-
-    given_back, kept = faults("given back"), faults("kept")
-    print(f"page faults: {kept} where memory is kept, else {given_back}")
-    assert kept < given_back / 10

@@ -38,9 +38,9 @@ from experiments.rows import markdown
 from experiments.run import plain
 from gan_jax.data import Resized, Source, idx_images
 from gan_jax.data.cache import read
-from gan_jax.devices import ALLOCATOR_VARIABLES
 from gan_jax.evaluate import classifier_test
 from gan_jax.evaluate.features import Features, pca
+from gan_jax.host_memory import ALLOCATOR_VARIABLES
 from gan_jax.images import grid, save_png
 
 SIZE, SAMPLES, QUICK_SAMPLES = 32, 10_000, 1000

@@ -15,9 +15,9 @@ from jax import Array
 from experiments import fashion, image
 from experiments.quality.play import sampled
 from experiments.quality.sides import Asked, Left, asked, leave
-from gan_jax import devices
 from gan_jax.data import Arrays, Order, feed
 from gan_jax.gan import Gan, latents
+from gan_jax.host_memory import keep_memory, settle_memory
 from gan_jax.images import to_uint8
 from gan_jax.kernel import Network, State
 from gan_jax.latents import Latent, normal
@@ -51,6 +51,8 @@ def trained(model: Gan, images: np.ndarray, cfg: fashion.Config, seed: int) -> S
         state = compiled(state, arrays, source.get(step))
         if step % AHEAD == 0:
             jax.block_until_ready(state)
+        if step == 0:
+            settle_memory()
     return jax.block_until_ready(state)
 
 
@@ -78,7 +80,7 @@ def run(ask: Asked) -> Left:
     """Train, look at the clock, and draw."""
     if ask.steps is None:
         raise ValueError("this side wants a number of steps; give steps=.")
-    devices.keep_memory()
+    keep_memory()
     images = ask.images()
     cfg = config(ask.recipe, ask.steps, images.shape[1])
     model = image.model(cfg)

@@ -39,11 +39,10 @@ from experiments.versus_torch.figures import (
     table,
     verdict,
 )
-from gan_jax.devices import ALLOCATOR_VARIABLES
+from gan_jax.host_memory import ALLOCATOR_VARIABLES
 
 TURN = 0.5  # seconds of one row's turn
 PAUSE = 0.05  # after a turn: the threads of the last row stop waiting for more work
-# What `gan_jax.devices.keep_memory` does, for a process that does not know gan_jax.
 
 
 class Worker:
@@ -60,7 +59,7 @@ class Worker:
             environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
         else:  # the rows share the GPU's memory
             environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-        if row.kept:
+        if row.kept and row.side == "torch":  # ours asks for it itself
             environment |= ALLOCATOR_VARIABLES
         self.process = subprocess.Popen(
             [

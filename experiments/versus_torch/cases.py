@@ -61,7 +61,8 @@ class Row:
       layout: of PyTorch's images.
       compiled: by torch.compile; gan_jax's step always is, by jax.jit.
       joined: PyTorch's D judges real and fake samples in one call.
-      kept: glibc is told to keep freed memory instead of giving it back.
+      kept: glibc is told to keep freed memory instead of giving it back, in large
+        pages; see `gan_jax.host_memory`.
     """
 
     case: Case

@@ -14,6 +14,7 @@ from experiments.versus_torch.cases import BATCHES, BETAS, RATE, Case, Row
 from experiments.versus_torch.work import Work, real_images
 from gan_jax import penalties
 from gan_jax.gan import Gan
+from gan_jax.host_memory import keep_memory, settle_memory
 from gan_jax.kernel import Network, alternating, simultaneous
 from gan_jax.latents import normal
 from gan_jax.networks import dcgan, r3, resnet
@@ -62,6 +63,8 @@ def model(case: Case, way: str, optimizer: Any = None) -> Gan:
 def work(row: Row) -> Work:
     """The row, ready to run: jit, the state donated, the guard and all numbers on."""
     case = row.case
+    if row.kept:
+        keep_memory()
     if case.precision == "tf32":
         jax.config.update("jax_default_matmul_precision", "tensorfloat32")
     images = real_images(case, BATCHES)
@@ -82,6 +85,7 @@ def work(row: Row) -> Work:
             state, _ = step(state, batches[done % BATCHES])
             done += 1
         jax.block_until_ready(state)
+        settle_memory()  # once, after the first steps
 
     def peak() -> int | None:
         if case.device == "cpu":
