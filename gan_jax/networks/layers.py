@@ -18,7 +18,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from gan_jax.ops.conv import conv, conv_transpose
+from gan_jax.ops.conv import conv, conv1x1, conv3x3, conv_transpose
 from gan_jax.ops.grouped import grouped_conv
 from gan_jax.stop import stop
 
@@ -93,8 +93,13 @@ class Conv(nn.Module):
             kernel = spectral_norm(self, kernel, train)
         x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
         even = self.size % 2 == x.shape[1] % 2 == x.shape[2] % 2 == 0
+        # The same values by all ways, the first three faster on CPU.
         if self.stride == 2 and self.groups == 1 and even:
-            y = conv(x, kernel)  # the same values, with faster derivatives on CPU
+            y = conv(x, kernel)
+        elif self.stride == 1 and self.groups == 1 and self.size == 3:
+            y = conv3x3(x, kernel)
+        elif self.stride == 1 and self.groups == 1 and self.size == 1:
+            y = conv1x1(x, kernel)
         else:
             y = grouped_conv(x, kernel, self.groups, self.stride)
         return biased(self, y) if self.use_bias else y

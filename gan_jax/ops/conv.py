@@ -1,45 +1,36 @@
-"""Convolutions of stride 2, up and down: lax's own on accelerators, GEMMs on CPU.
+"""Convolutions of a GAN's networks: lax's own on accelerators, GEMMs on CPU.
 
-On XLA:CPU three things cost a GAN its time. The kernel gradient of a *dilated*
-convolution runs 50-75 times slower than need be, and a GAN meets it in the generator's
-transposed convolutions and, under R1 or R2, in the discriminator's derivatives. The
-kernel gradient of an ordinary convolution runs at half the rate of a GEMM. And so does
-any convolution of three channels. Here a convolution of stride 2 is, on CPU, a sum of
-GEMMs whose derivatives, of any order, are GEMMs again, and the transposed convolution
-is its transpose.
+On XLA:CPU the kernel gradient of a *dilated* convolution runs 50-75 times slower than
+need be, and a GAN meets it in the generator's transposed convolutions and, under R1 or
+R2, in the discriminator's derivatives; other convolutions run at half the rate of a
+GEMM, or on one core. Here a convolution is, on CPU, a sum of GEMMs whose derivatives,
+of any order, are GEMMs again, and the transposed convolution is its transpose.
 
-With k even, an image of c channels is one of 4c channels at half the size (each 2x2
-pixels are one position), and the convolution is one of stride 1 with k/2 x k/2 taps:
-
-    y[i] = Σ_t x̃[i + t] k̃[t].
-
-* `by_patches` writes the taps side by side and takes one GEMM. It is for few channels,
-  and for any k.
-* `by_tiles` is for k = 4, so for two taps along each axis. Two neighbouring outputs
-  take three products in place of four,
-
-      y₀ = (x̃₀ − x̃₁) k̃₀ + x̃₁ (k̃₀ + k̃₁)
-      y₁ = x̃₁ (k̃₀ + k̃₁) + (x̃₂ − x̃₁) k̃₁,
-
-  and 2x2 outputs nine in place of sixteen: 0.56 of the operations. Its factors are 0
-  and ±1, so that it rounds as a direct sum does, to within a few ulp.
+* A kernel of 3x3 and stride 1, of many channels, goes by tiles: 16 products for 36, see
+  `gan_jax.ops.tiles`.
+* With stride 2 and k even, an image of c channels is one of 4c channels at half the
+  size (each 2x2 pixels are one position), and the convolution one of stride 1 with
+  k/2 x k/2 taps, ``y[i] = Σ_t x̃[i + t] k̃[t]``. For k = 4 it goes by tiles, nine
+  products for sixteen; of few channels, or for any other k, by patches, which are all
+  taps side by side, in one GEMM.
 
 Which form is chosen on CPU, and what it gains, is measured in docs/performance.md.
 Other platforms get the very program of lax.
-
-References: Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray,
-"Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308.
 """
 
-from itertools import pairwise
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from gan_jax.ops.linear import in_memory, linear
+from gan_jax.ops.tiles import by_tiles, filled
+
 NHWC = ("NHWC", "HWIO", "NHWC")
 FEW = 8  # channels of an image up to which patches are faster than tiles
+MANY = 32  # channels, in and out, from which on tiles are faster than lax's own 3x3
 
 
 def conv_transpose(
@@ -87,6 +78,40 @@ def conv(
     return lax.platform_dependent(x, kernel, cpu=down, default=native_down)
 
 
+def conv3x3(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c d"]
+) -> Float[Array, "n h w d"]:
+    """Convolution of stride 1, padding "SAME", with a kernel of 3x3.
+
+    ``lax.conv(x, kernel, (1, 1), "SAME")`` in NHWC, value and derivatives. It is
+    differentiable any number of times in both modes.
+
+    Args:
+      x: images.
+      kernel: as `flax.linen.Conv` holds it; of the same dtype as ``x``.
+    """
+    *_, c, d = kernel.shape
+    if d <= FEW < c:
+        on_cpu = few_outputs
+    elif min(c, d) >= MANY:
+        on_cpu = same
+    else:
+        return native_same(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=native_same)
+
+
+def conv1x1(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "1 1 c d"]
+) -> Float[Array, "n h w d"]:
+    """Convolution of stride 1 with a kernel of 1x1: one GEMM over all pixels.
+
+    Args:
+      x: images.
+      kernel: as `flax.linen.Conv` holds it; of the same dtype as ``x``.
+    """
+    return lax.platform_dependent(x, kernel, cpu=over_pixels, default=native_same)
+
+
 def checked_kernel(kernel: Array, other: str) -> None:
     """Raises ValueError unless the kernel is square and of even size."""
     if kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2:
@@ -106,107 +131,115 @@ def native_down(x: Array, kernel: Array) -> Array:
     return lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=NHWC)
 
 
+def native_same(x: Array, kernel: Array) -> Array:
+    """As accelerators run it."""
+    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC)
+
+
+def same(x: Array, kernel: Array) -> Array:
+    """As CPUs run it."""
+    args = in_full(x, kernel)
+    return by_tiles(*args, (x.shape[1], x.shape[2]), border=1).astype(x.dtype)
+
+
+def few_outputs(x: Array, kernel: Array) -> Array:
+    """As CPUs run it to few channels: one GEMM, and sums of what falls together."""
+    x, full = in_full(x, kernel)
+    *_, c, d = kernel.shape
+    turned = full[::-1, ::-1].transpose(2, 0, 1, 3).reshape(c, 9 * d)
+    image = jax.eval_shape(native_same, x, full)  # also what varies over mapped axes
+    (y,) = jax.linear_transpose(windows, image)(x @ turned)
+    return y.astype(kernel.dtype)
+
+
+def windows(x: Array) -> Array:
+    """The 3x3 pixels around each one, (n, h, w, 9 c)."""
+    n, h, w, c = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    taps = [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    return in_memory(jnp.stack(taps, 3)).reshape(n, h, w, 9 * c)
+
+
+def over_pixels(x: Array, kernel: Array) -> Array:
+    """As CPUs run it."""
+    n, h, w, c = x.shape
+    pixels, matrix = in_full(x.reshape(-1, c), kernel[0, 0])
+    return (pixels @ matrix).reshape(n, h, w, -1).astype(x.dtype)
+
+
 def up(x: Array, kernel: Array) -> Array:
     """As CPUs run it: the transpose of `down`."""
     image = jax.eval_shape(native_up, x, kernel)  # also what varies over mapped axes
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    (y,) = jax.linear_transpose(lambda y: down(y, turned, outward=True), image)(x)
+    (y,) = jax.linear_transpose(lambda y: down(y, turned), image)(x)
     return y
 
 
-def down(x: Array, kernel: Array, outward: bool = False) -> Array:
-    """As CPUs run it.
-
-    Args:
-      x, kernel: see `conv`.
-      outward: whether the kernel's outputs lie in front of its inputs in memory.
-    """
-    # A CPU has no bfloat16 to multiply with, and sums of it would be rounded twice.
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
-    args = x.astype(dtype), kernel.astype(dtype)
+def down(x: Array, kernel: Array) -> Array:
+    """As CPUs run it."""
+    args = in_full(x, kernel)
     if kernel.shape[0] == 4 and x.shape[-1] > FEW:
-        return by_tiles(*args, outward).astype(x.dtype)
+        return by_positions(*args).astype(x.dtype)
     return by_patches(*args).astype(x.dtype)
+
+
+def in_full(x: Array, kernel: Array) -> tuple[Array, Array]:
+    """In float32 at least.
+
+    A CPU has no bfloat16 to multiply with, and sums of it would be rounded twice.
+    """
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    return x.astype(dtype), kernel.astype(dtype)
 
 
 def by_patches(x: Array, kernel: Array) -> Array:
     """One GEMM of all taps, which are written side by side."""
-    n, h, w, _ = x.shape
-    taps = kernel.shape[0] // 2
-    h, w = h // 2, w // 2
-    x = positions(x, taps - 1, (h + taps - 1, w + taps - 1))
-    shifts = [(i, j) for i in range(taps) for j in range(taps)]
-    patches = jnp.concatenate([x[:, i : i + h, j : j + w] for i, j in shifts], -1)
-    y = patches.reshape(n * h * w, -1) @ by_taps(kernel).reshape(
-        kernel[..., 0].size, -1
-    )
+    n, h, w, c = x.shape
+    k = kernel.shape[0]
+    taps, h, w = k // 2, h // 2, w // 2
+    border = (taps - 1, taps - 1)
+    x = jnp.pad(x, ((0, 0), border, border, (0, 0)))
+    x = x.reshape(n, h + taps - 1, 2, w + taps - 1, 2 * c)
+    patches = jnp.stack(
+        [
+            jnp.stack([x[:, i : i + h, :, j : j + w] for j in range(taps)], 4)
+            for i in range(taps)
+        ],
+        2,
+    )  # (n, h, i, 2, w, j, 2 c)
+    patches = in_memory(patches.transpose(0, 1, 4, 2, 3, 5, 6))
+    y = patches.reshape(n * h * w, k * k * c) @ kernel.reshape(k * k * c, -1)
     return y.reshape(n, h, w, -1)
 
 
-def by_tiles(x: Array, kernel: Array, outward: bool) -> Array:
-    """Nine GEMMs for all tiles of 2x2 outputs."""
+def by_positions(x: Array, kernel: Array) -> Array:
+    """By tiles, as a convolution of stride 1 with two taps along each axis."""
     n, h, w, c = x.shape
-    h, w = h // 2, w // 2
-    rows, columns = -(-h // 2), -(-w // 2)  # of tiles
-    x = positions(x, 1, (2 * rows + 2, 2 * columns + 2))
-    x = x.reshape(n, rows + 1, 2, columns + 1, 2, 4 * c)
-    inputs = [differences(row, 2) for row in differences(x, 1)]
-    # The GEMM of a kernel gradient is fast if it has the outputs in front, and if they
-    # lie there. But turning a large kernel round costs more than that.
-    tiles = n * rows * columns
-    outward = outward or tiles >= 16 * c
-    taps = by_taps(kernel)
-    taps = taps.swapaxes(2, 3) if outward else taps
-    kernels = [sums(row) for row in sums(taps)]
-    contracted = (((1,), (int(outward),)), ((), ()))
-    products = [
-        [
-            lax.dot_general(a.reshape(tiles, 4 * c), b, contracted)
-            for a, b in zip(*row, strict=True)
-        ]
-        for row in zip(inputs, kernels, strict=True)
-    ]
-    halves = [
-        [a + b for a, b in zip(*pair, strict=True)] for pair in pairwise(products)
-    ]
-    y = jnp.stack(
-        [jnp.stack([a + b for a, b in pairwise(row)], 1) for row in halves], 1
-    )
-    y = y.reshape(n, rows, columns, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, 2 * rows, 2 * columns, -1)[:, :h, :w]
+    size = (h // 2, w // 2)
+    shape = (n, *filled(size), 4 * c)
+    (x,) = linear(partial(positions, shape), partial(pixels, x.shape), x)
+    kernel = kernel.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5)
+    return by_tiles(x, kernel.reshape(2, 2, 4 * c, -1), size)
 
 
-def positions(x: Array, before: int, shape: tuple[int, int]) -> Array:
-    """Each 2x2 pixels as one of 4c channels, with ``before`` zeros above and left."""
-    n, h, w, c = x.shape
-    rows, columns = shape
-    after = 2 * rows - before - h, 2 * columns - before - w
-    x = jnp.pad(x, ((0, 0), (before, after[0]), (before, after[1]), (0, 0)))
-    x = x.reshape(n, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(n, rows, columns, 4 * c)
-
-
-def by_taps(kernel: Array) -> Array:
-    """(k, k, c, d) as (k/2, k/2, 4c, d)."""
-    k, _, c, d = kernel.shape
-    kernel = kernel.reshape(k // 2, 2, k // 2, 2, c, d).transpose(0, 2, 1, 3, 4, 5)
-    return kernel.reshape(k // 2, k // 2, 4 * c, d)
-
-
-def differences(x: Array, axis: int) -> list[Array]:
-    """x̃₀ − x̃₁, x̃₁, x̃₂ − x̃₁ of each tile along ``axis``, of pairs of positions.
+def positions(shape: tuple[int, ...], x: Array) -> list[Array]:
+    """Each 2x2 pixels as one of 4c channels; a zero pixel lies above and to the left.
 
     Args:
-      x: pairs along ``axis``, one more than there are tiles; within a pair along the
-        axis behind it.
+      shape: of the result, (n, rows, columns, 4 c).
+      x: (n, h, w, c).
     """
-    first, second = (lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in (0, 1))
-    tiles = first.shape[axis] - 1
-    x0, x2 = (lax.slice_in_dim(first, i, i + tiles, axis=axis) for i in (0, 1))
-    x1 = lax.slice_in_dim(second, 0, tiles, axis=axis)
-    return [x0 - x1, x1, x2 - x1]
+    n, h, w, c = x.shape
+    _, rows, columns, _ = shape
+    after = 2 * rows - 1 - h, 2 * columns - 1 - w
+    x = jnp.pad(x, ((0, 0), (1, after[0]), (1, after[1]), (0, 0)))
+    x = x.reshape(n, rows, 2, columns, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return [in_memory(x).reshape(shape)]
 
 
-def sums(taps: Array) -> list[Array]:
-    """k̃₀, k̃₀ + k̃₁, k̃₁ along the leading axis."""
-    return [taps[0], taps[0] + taps[1], taps[1]]
+def pixels(shape: tuple[int, ...], x: Array) -> list[Array]:
+    """The transpose of `positions`: back to images of ``shape``."""
+    n, h, w, c = shape
+    _, rows, columns, _ = x.shape
+    x = x.reshape(n, rows, columns, 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
+    return [x.reshape(n, 2 * rows, 2 * columns, c)[:, 1 : 1 + h, 1 : 1 + w]]

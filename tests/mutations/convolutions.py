@@ -1,0 +1,73 @@
+"""Lies about tiles, patches and linear maps with transposes of their own."""
+
+from tests.mutations import Mutation
+
+CONV = "gan_jax/ops/conv.py"
+TILES = "gan_jax/ops/tiles.py"
+LINEAR = "gan_jax/ops/linear.py"
+LAYERS = "gan_jax/networks/layers.py"
+STRIDE_1 = "tests/test_ops.py -k stride_1_has"
+STRIDE_2 = "tests/test_ops.py -k second_derivatives_are"
+OTHERS = 'tests/test_ops.py -k "forward_mode or vmap or one_argument"'
+
+
+MUTATIONS = [
+    # The schemes of two and three taps, there and back.
+    Mutation(TILES, "outer - inner, c]", "outer + inner, c]", STRIDE_1),
+    Mutation(TILES, "(q - r) / 2", "(q + r) / 2", STRIDE_1),
+    Mutation(TILES, "q - r - s]", "q - r + s]", STRIDE_1),
+    Mutation(TILES, "(q + r - p, -s)", "(q + r - p, s)", STRIDE_1),
+    Mutation(TILES, "[y, y + z, y - z, -z]", "[y, y + z, y + z, -z]", STRIDE_1),
+    Mutation(
+        TILES,
+        "x[1], z[0] - x[1]],\n    inputs_transposed=lambda p, q, r: (",
+        ("x[1], x[1] - z[0]],\n    inputs_transposed=lambda p, q, r: ("),
+        STRIDE_2,
+    ),
+    Mutation(TILES, "(p, q - p - r)", "(p, q - p + r)", STRIDE_2),
+    Mutation(TILES, "[a + both, both + b]", "[a - both, both + b]", STRIDE_2),
+    # Where tiles lie: zeros around the image, odd outputs, neighbours.
+    Mutation(TILES, "(border, full - side - border)", "(0, full - side)", STRIDE_1),
+    Mutation(TILES, "[:, :h, :w]", "[:, -h:, -w:]", STRIDE_1),
+    Mutation(
+        TILES,
+        "jnp.concatenate([zero, next_], axis)",
+        ("jnp.concatenate([next_, zero], axis)"),
+        STRIDE_1,
+    ),
+    # The other ways.
+    Mutation(CONV, "full[::-1, ::-1]", "full", STRIDE_1),
+    Mutation(
+        CONV, "kernel[::-1, ::-1].swapaxes(2, 3)", "kernel.swapaxes(2, 3)", STRIDE_2
+    ),
+    Mutation(
+        CONV, "border = (taps - 1, taps - 1)", "border = (0, 2 * taps - 2)", STRIDE_2
+    ),
+    Mutation(CONV, "[:, 1 : 1 + h, 1 : 1 + w]", "[:, :h, :w]", STRIDE_2),
+    Mutation(
+        CONV,
+        "x.astype(dtype), kernel.astype(dtype)",
+        "x, kernel",
+        ("tests/test_ops.py -k stride_1_in_bfloat16"),
+    ),
+    Mutation(
+        CONV,
+        "cpu=on_cpu, default=native_same",
+        "cpu=on_cpu, default=on_cpu",
+        ("tests/test_ops.py -k stride_1_in_bfloat16"),
+    ),
+    # Transposes.
+    Mutation(
+        LINEAR,
+        "forward=backward, backward=forward",
+        ("forward=forward, backward=backward"),
+        STRIDE_1,
+    ),
+    Mutation(
+        LINEAR,
+        "*primals, **maps), linear_p.bind(*tangents",
+        ("*primals, **maps), linear_p.bind(*primals"),
+        OTHERS,
+    ),
+    Mutation(LINEAR, "jnp.moveaxis(x, axis, 0)", "jnp.moveaxis(x, 0, axis)", OTHERS),
+]
