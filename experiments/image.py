@@ -178,11 +178,26 @@ def checked(cfg: Images, source: Source) -> Source:
     return source
 
 
+def settled(
+    cfg: Images, model: Gan, state: State, frequencies: Any | None = None
+) -> State:
+    """The state to draw from: G's statistics are those of what is drawn.
+
+    Args:
+      cfg, model, state: as trained. The training goes on without this.
+      frequencies: how often each label is drawn, (classes,); by default all alike.
+    """
+    if cfg.classes and frequencies is None:
+        frequencies = jnp.ones(cfg.classes)
+    key = jax.random.key(0)  # at every step: what differs is the generator
+    return jax.jit(model.settled)(state, key, frequencies)
+
+
 def fixed_samples(cfg: Images, model: Gan, state: State, n: int = 64) -> np.ndarray:
     """The same ``n`` latents' images at every step, (n, size, size, channels)."""
     z = latents(normal(cfg.latent), jax.random.key(cfg.seed + 1), n)
     labels = (jnp.arange(n) % cfg.classes,) if cfg.classes else ()
-    return np.asarray(jax.jit(model.sample)(state, z, *labels))
+    return np.asarray(jax.jit(model.sample)(settled(cfg, model, state), z, *labels))
 
 
 def picture(samples: np.ndarray) -> np.ndarray:
@@ -215,9 +230,14 @@ def distances(cfg: Images, model: Gan, source: Source) -> Distances:
     floor = float(sliced_wasserstein(real[:n], real[n:], key))
     z = latents(normal(cfg.latent), z_key, n)
     labels = (samples["label"][:n],) if cfg.classes else ()
+    frequencies = None
+    if cfg.classes:
+        counted = np.bincount(samples["label"], minlength=cfg.classes)
+        frequencies = jnp.asarray(counted, jnp.float32)
     draw = jax.jit(model.sample)
 
     def scores(state: State) -> Mapping[str, float]:
+        state = settled(cfg, model, state, frequencies)
         parts = range(0, n, 100)
         fake = [
             draw(state, z[i : i + 100], *(y[i : i + 100] for y in labels))

@@ -171,10 +171,11 @@ def pictures(trained: Trained, options: Options) -> dict[str, np.ndarray]:
     cfg, columns = trained.cfg, options.columns
     keys = jax.random.split(jax.random.key(options.seed), 4)
     sample = jax.jit(trained.model.sample)
+    state = image.settled(cfg, trained.model, trained.state)
 
     def images(z: jax.Array, label: jax.Array) -> np.ndarray:
         labels = (label % cfg.classes,) if cfg.classes else ()
-        return np.asarray(sample(trained.state, z, *labels))
+        return np.asarray(sample(state, z, *labels))
 
     z = latents(normal(cfg.latent), keys[0], options.n)
     first, last = (latents(normal(cfg.latent), key, options.rows) for key in keys[1:3])

@@ -1,12 +1,13 @@
 """The common case: a generator, a discriminator, their loss, ready to train."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from gan_jax.augment import Augment
 from gan_jax.kernel import (
@@ -24,17 +25,21 @@ from gan_jax.losses import Loss, nonsaturating
 from gan_jax.objectives.adversarial import Gradient, adversarial
 from gan_jax.penalties import Penalty, r1
 from gan_jax.regularizers import Regularizer
+from gan_jax.standing import standing
 
+SETTLING = (10, 100)  # batches, and samples of each, for G's statistics
 Sample = Callable[..., Array]
 
 
 class Gan(NamedTuple):
-    """``init(key, batch) -> State``, ``step(state, batch) -> (State, Info)`` and
-    ``sample(state, z, label=None) -> samples``."""
+    """``init(key, batch) -> State``, ``step(state, batch) -> (State, Info)``,
+    ``sample(state, z, label=None) -> samples`` and
+    ``settled(state, key, frequencies=None) -> State``, the state to sample from."""
 
     init: Callable[[Array, Batch], State]
     step: Callable[[State, Batch], tuple[State, Info]]
     sample: Sample
+    settled: Callable[..., State]
 
 
 def gan(
@@ -76,7 +81,11 @@ def gan(
 
     Returns:
       A `Gan`. Its first two functions make a `Kernel`; ``sample`` maps latents (n, ...)
-      to samples with running statistics instead of batch ones.
+      to samples with running statistics instead of batch ones. Those of training are
+      not of the average's parameters. So ``settled`` takes them anew, by `standing`,
+      and returns the state to sample from; training goes on from the old one. It wants
+      a key and, of a conditional model, how often each label comes, (classes,), up to
+      a factor. A generator without such statistics costs nothing and stays as it is.
 
     Raises:
       ValueError: as `adversarial` and `kernel` do, and for a loss that couples the
@@ -116,13 +125,50 @@ def gan(
         axis_name=axis_name,
     )
 
+    def drawn_from(state: State) -> Any:
+        return state.params["gen"] if ema is None else state.ema["gen"]
+
     def sample(state: State, z: Array, label: Array | None = None) -> Array:
-        params = state.params["gen"] if ema is None else state.ema["gen"]
         labels = () if label is None else (label,)
-        samples, _ = gen.apply(params, state.stats["gen"], z, *labels, train=False)
+        samples, _ = gen.apply(
+            drawn_from(state), state.stats["gen"], z, *labels, train=False
+        )
         return samples
 
-    return Gan(trained.init, trained.step, sample)
+    def settled(
+        state: State, key: Array, frequencies: ArrayLike | None = None
+    ) -> State:
+        draw = _inputs(latent, frequencies, conditional)
+        params, stats = drawn_from(state), state.stats["gen"]
+        new = standing(
+            gen, params, stats, draw, key, batches=SETTLING[0], axis_name=axis_name
+        )
+        return state._replace(stats={**state.stats, "gen": new})
+
+    return Gan(trained.init, trained.step, sample, settled)
+
+
+def _inputs(
+    latent: Latent, frequencies: ArrayLike | None, conditional: bool
+) -> Callable[[Array], tuple[Array, ...]]:
+    """key -> the generator's inputs of one of `SETTLING`'s batches."""
+    if conditional != (frequencies is not None):
+        raise ValueError(
+            f"frequencies is {frequencies} and conditional {conditional}: give settled "
+            "how often each label comes, (classes,), if the model is conditional, and "
+            "nothing otherwise."
+        )
+
+    def draw(key: Array) -> tuple[Array, ...]:
+        n = SETTLING[1]
+        z_key, label_key = jax.random.split(key)
+        z = latents(latent, z_key, n)
+        if frequencies is None:
+            return (z,)
+        logits = jnp.log(jnp.asarray(frequencies, jnp.float32))
+        return z, jax.random.categorical(label_key, logits, shape=(n,))
+
+    return draw
 
 
 def _check_coupling(

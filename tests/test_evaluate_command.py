@@ -255,6 +255,7 @@ def test_a_run_is_drawn_from(a_run: Path) -> None:
     label = jax.random.randint(label_key, (130,), 0, 3)
     state = trained.state
     state = state._replace(ema={"gen": state.params["gen"]})
+    state = image.settled(trained.cfg, trained.model, state)
     expected = to_uint8(trained.model.sample(state, z[100:], label[100:]))
     assert np.abs(images[100:].astype(int) - expected).max() <= 1
     smaller = sides.side(str(a_run), size=8, weights="raw")

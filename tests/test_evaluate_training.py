@@ -101,7 +101,10 @@ def stand_in(fakes: np.ndarray) -> Any:
     def draw(state: jax.Array, z: jax.Array) -> jax.Array:
         return state * jnp.asarray(fakes[: len(z)], jnp.float32)
 
-    return SimpleNamespace(sample=draw)
+    def settled(state: jax.Array, key: jax.Array, frequencies: Any) -> jax.Array:
+        return state
+
+    return SimpleNamespace(sample=draw, settled=settled)
 
 
 def config(evaluate: Any) -> image.Images:

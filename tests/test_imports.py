@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "parts.py": set(),
     "stop.py": set(),
     "kernel.py": {"parts"},
+    "standing.py": {"kernel"},
     "losses.py": {"parts"},
     "divergences.py": {"losses"},
     "ratios.py": {"divergences", "losses"},
@@ -118,6 +119,7 @@ MAY_IMPORT = {
         "objectives",
         "penalties",
         "regularizers",
+        "standing",
     },
     "r3gan.py": {
         "augment",

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from experiments import sample, toy
+from experiments import image, sample, toy
 from gan_jax import data
 from gan_jax.data.cache import read
 from gan_jax.data.folder import SUFFIXES
@@ -172,6 +172,8 @@ def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Si
         state = state._replace(ema=state.ema | {"gen": state.params["gen"]})
     points = isinstance(cfg, toy.Config)
     labels = 0 if points else cfg.classes
+    if not points:
+        state = image.settled(cfg, trained.model, state)
     draw = jax.jit(trained.model.sample)
 
     def take(n: int, seed: int) -> dict[str, np.ndarray]:

@@ -20,13 +20,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.quality import fashion, mixtures, stacked
+from experiments.quality import faces, fashion, mixtures, stacked
 from experiments.quality.task import Given, Task, measured, row
 from experiments.rows import check_names, command_line, markdown
 from gan_jax.facts import versions
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (*mixtures.TASKS, *stacked.TASKS, *fashion.TASKS)
+    task.name: task
+    for task in (*mixtures.TASKS, *stacked.TASKS, *faces.TASKS, *fashion.TASKS)
 }
 
 

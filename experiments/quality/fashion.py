@@ -40,6 +40,7 @@ from gan_jax.data import Resized, Source, idx_images
 from gan_jax.data.cache import read
 from gan_jax.evaluate import classifier_test
 from gan_jax.evaluate.features import Features, pca
+from gan_jax.gan import SETTLING
 from gan_jax.host_memory import ALLOCATOR_VARIABLES
 from gan_jax.images import grid, save_png
 
@@ -284,6 +285,7 @@ def task(given: Given) -> Task:
         "minutes": given.minutes,
         "samples": SAMPLES,
         "draws": DRAWS,
+        "statistics": list(SETTLING),
     }
     if given.data is not None and not lacking:
         recipe["torch"] = importlib.metadata.version("torch")

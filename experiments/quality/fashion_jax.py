@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from experiments import fashion, image
 from experiments.quality.play import sampled
@@ -19,12 +18,11 @@ from gan_jax.data import Arrays, Order, feed
 from gan_jax.gan import Gan, latents
 from gan_jax.host_memory import keep_memory, settle_memory
 from gan_jax.images import to_uint8
-from gan_jax.kernel import Network, State
-from gan_jax.latents import Latent, normal
+from gan_jax.kernel import State
+from gan_jax.latents import normal
 
 AHEAD = 100  # steps that are dispatched before one is waited for
 AT_ONCE = 500  # samples
-SETTLING = 60  # batches of them: the first statistics keep 0.9^60 of their weight
 
 
 def config(recipe: dict[str, Any], steps: int, size: int) -> fashion.Config:
@@ -56,26 +54,6 @@ def trained(model: Gan, images: np.ndarray, cfg: fashion.Config, seed: int) -> S
     return jax.block_until_ready(state)
 
 
-def settled(gen: Network, latent: Latent, state: State, key: Array) -> State:
-    """The state with statistics that are the averaged generator's own.
-
-    Those of training belong to parameters that the average does not have, and are of
-    the last few batches.
-
-    Reference: Brock, Donahue and Simonyan, "Large Scale GAN Training for High Fidelity
-    Natural Image Synthesis", 2018, arXiv:1809.11096 ("standing statistics").
-    """
-
-    def batch(stats: Any, key: Array) -> Any:
-        z = latents(latent, key, AT_ONCE)
-        return gen.apply(state.ema["gen"], stats, z, train=True)[1]
-
-    compiled, stats = jax.jit(batch), state.stats["gen"]
-    for one in jax.random.split(key, SETTLING):
-        stats = compiled(stats, one)
-    return state._replace(stats={**state.stats, "gen": stats})
-
-
 def run(ask: Asked) -> Left:
     """Train, look at the clock, and draw."""
     if ask.steps is None:
@@ -84,14 +62,13 @@ def run(ask: Asked) -> Left:
     images = ask.images()
     cfg = config(ask.recipe, ask.steps, images.shape[1])
     model = image.model(cfg)
-    latent, (gen, _) = normal(cfg.latent), image.networks(cfg, None)
     settle_key, z_key = jax.random.split(jax.random.key(2**31 + ask.seed))
     state = trained(model, images, cfg, ask.seed)
-    state = jax.block_until_ready(settled(gen, latent, state, settle_key))
+    state = jax.block_until_ready(jax.jit(model.settled)(state, settle_key))
     seconds = ask.spent()
     if skipped := int(state.skipped):
         raise FloatingPointError(f"{skipped} of {ask.steps} steps were not finite.")
-    z = latents(latent, z_key, ask.samples)
+    z = latents(normal(cfg.latent), z_key, ask.samples)
     drawn = to_uint8(sampled(model, state, z, AT_ONCE))
     return Left(drawn, ask.steps, seconds)
 

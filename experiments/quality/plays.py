@@ -36,6 +36,7 @@ from experiments.quality.task import Numbers, remembered, spread
 from experiments.rows import check_names, command_line, markdown
 from experiments.run import plain
 from experiments.step_cost.table import alternately, machine, median
+from gan_jax.gan import SETTLING
 from gan_jax.kernel import State
 
 SEEDS = tuple(range(3100, 3105))
@@ -174,6 +175,7 @@ def compared(contest: Contest, seconds: float, at: Place) -> dict[str, Any]:
                 "config": plain(contest.name, contest.of(entry, count)),
                 "entry": entry.name,
                 "looks": LOOKS,
+                "statistics": list(SETTLING),
                 "steps_per_call": contest.steps_per_call,
             }
             run = functools.partial(trained, contest, entry, count)
