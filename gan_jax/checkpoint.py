@@ -2,8 +2,8 @@
 
 A checkpoint is the state of a run and nothing else; beside it stand the facts about it:
 configuration, versions of the libraries, and a digest of every number in it. Orbax
-writes both (this is the only file that knows Orbax), atomically: a step is listed when
-it is complete. What Orbax does not promise is added here:
+writes both (`gan_jax.store`), atomically: a step is listed when it is complete. What
+Orbax does not promise is added here:
 
 * A flipped bit is found. The digest is checked when a checkpoint is read; one that
   fails is moved to ``bad/`` with a warning, and the one before it is taken.
@@ -21,7 +21,7 @@ import contextlib
 import itertools
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gan_jax import store
 from gan_jax.digest import (
     Leaf,
     check_structure,
@@ -83,7 +84,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         # Leaves that were finite when last seen: they must not be saved otherwise.
         self._finite: set[str] = set()
         if self._writes:
-            self._manager = _manager(self.directory, keep_last, keep_every)
+            self._manager = store.manager(self.directory, keep_last, keep_every)
 
     def latest(self) -> int | None:
         """The newest step that a complete checkpoint is listed of, if any."""
@@ -196,7 +197,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             return
         facts = sealed(step, found, total, self._config, extra)
         try:
-            _save(self._manager, step, facts, found, arrays)
+            store.save(self._manager, step, facts, together(found, arrays))
         except Exception as error:
             raise OSError(
                 f"the checkpoint of step {step} could not be written to "
@@ -242,8 +243,7 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             name = f"the checkpoint of step {step}"
             check_structure(leaves_of(facts), expected, name)
             try:
-                form = facts["format"]
-                arrays = _read_arrays(self._manager, step, expected, form)
+                arrays = self._arrays(step, expected, facts["format"])
                 if digest_of(expected, arrays) != facts["digest"]:
                     raise ValueError("its numbers do not match its digest")
             except _OURS:
@@ -262,7 +262,12 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         )
 
     def _facts(self, step: int) -> dict[str, Any]:
-        return opened(_read_facts(self._manager, step), step)
+        return opened(store.read_facts(self._manager, step), step)
+
+    def _arrays(self, step: int, expected: list[Leaf], form: int) -> list[np.ndarray]:
+        stored = names(expected, form)
+        read = store.read_arrays(self._manager, step, stored, form)
+        return apart(read, expected, form)
 
     def _give_up(self, step: int, error: Exception) -> None:
         place = self._set_aside(step)
@@ -280,73 +285,3 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
 
 # Errors of this machine, at this moment, not of the checkpoint.
 _OURS = (MemoryError, PermissionError)
-
-
-# Orbax: all that is known of it is in the following four functions.
-
-
-def _manager(directory: Path, keep_last: int, keep_every: int | None) -> Any:
-    import orbax.checkpoint as ocp
-    from orbax.checkpoint import checkpoint_managers as policies
-
-    class Manager(ocp.CheckpointManager):
-        def reached_preemption(self, step: int) -> bool:
-            # The loop asks, in every process and with the same numbers. A question
-            # from this thread, in between, would make them miss each other.
-            return False
-
-    directory.mkdir(parents=True, exist_ok=True)
-    keep: list[Any] = [policies.LatestN(keep_last)]
-    if keep_every:
-        keep.append(policies.EveryNSteps(keep_every))
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy(keep),
-        cleanup_tmp_directories=True,
-        enable_async_checkpointing=False,  # the thread is ours: the digest is in it
-        create=False,
-        # The first process alone: without this, Orbax would wait for the others.
-        multiprocessing_options=ocp.options.MultiprocessingOptions(
-            primary_host=0, active_processes={0}, barrier_sync_key_prefix="gan_jax"
-        ),
-    )
-    return Manager(directory, options=options)
-
-
-def _save(
-    manager: Any,
-    step: int,
-    facts: dict[str, Any],
-    found: Sequence[Leaf],
-    arrays: Sequence[np.ndarray],
-) -> None:
-    import orbax.checkpoint as ocp
-
-    items = ocp.args.Composite(
-        state=ocp.args.PyTreeSave(together(found, arrays)),
-        facts=ocp.args.JsonSave(facts),
-    )
-    if not manager.save(step, args=items, force=True):
-        raise RuntimeError("orbax declined to save it")
-
-
-def _read_facts(manager: Any, step: int) -> Any:
-    import orbax.checkpoint as ocp
-
-    items = ocp.args.Composite(facts=ocp.args.JsonRestore())
-    return manager.restore(step, args=items)["facts"]
-
-
-def _read_arrays(
-    manager: Any, step: int, expected: Sequence[Leaf], form: int
-) -> list[np.ndarray]:
-    import orbax.checkpoint as ocp
-
-    stored = names(expected, form)
-    as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
-    items = ocp.args.Composite(
-        state=ocp.args.PyTreeRestore(
-            dict.fromkeys(stored, np.zeros(())),
-            restore_args=dict.fromkeys(stored, as_numpy),
-        )
-    )
-    return apart(manager.restore(step, args=items)["state"], expected, form)

@@ -1,5 +1,6 @@
 """What is kept beside a checkpoint's numbers, sealed against a flipped bit."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -9,8 +10,9 @@ from typing import Any
 
 from gan_jax.digest import Leaf
 
-FORMAT = 2  # 1 had every leaf in an array of its own
-READABLE = (1, 2)
+# 1 had every leaf in an array of its own, 1 and 2 arrays as Orbax writes them.
+FORMAT = 3
+READABLE = (1, 2, 3)
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "gan_jax")
 
 
@@ -65,6 +67,11 @@ def leaves_of(facts: Mapping[str, Any]) -> list[Leaf]:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the libraries whose numbers these are."""
+    return dict(_versions())
+
+
+@functools.cache  # to look into seven packages' metadata takes a millisecond
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:

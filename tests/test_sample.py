@@ -95,7 +95,7 @@ def test_what_is_not_whole_is_left_alone(
 ) -> None:
     begun(tmp_path, "toy", toy.Config(**SMALL), (3, 5))
     for file in (tmp_path / "checkpoints" / "5").rglob("*"):
-        if file.is_file() and file.parent.name == "d":
+        if file.is_file() and file.parent.name == "state":
             os.truncate(file, 7)
     before = contents(tmp_path)
     assert sample.opened(tmp_path).step == 3
