@@ -1,7 +1,10 @@
 """Resident and streamed batches are equal, whatever the order of the steps."""
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -91,6 +94,35 @@ def test_the_resident_way_carries_indices_only() -> None:
     }
     assert all(isinstance(a, jax.Array) for a in jax.tree.leaves(chosen.arrays))
     assert "flip" not in resident(in_arrays(), ORDER, flip=False).get(0)
+
+
+@pytest.mark.parametrize(("part", "wanted"), [(2**20, 1), (3 * 32**2 * 8, 2), (1, 5)])
+def test_small_batches_that_are_only_copied_are_read_by_one_thread(
+    monkeypatch: pytest.MonkeyPatch, part: int, wanted: int
+) -> None:
+    counts = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, fn: Any, indices: np.ndarray, flips: np.ndarray) -> Any:
+            counts.append(len(indices))
+            return super().submit(fn, indices, flips)
+
+    module = sys.modules["gan_jax.data.feed"]
+    monkeypatch.setattr(module, "PART", part)
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Pool)
+
+    def parts(source: Any) -> list[int]:
+        counts.clear()
+        chosen = streaming(source, ORDER, flip=True, threads=5, ahead=0)
+        got = chosen.get(0)
+        chosen.close()
+        first = resident(in_arrays(), ORDER, flip=True)
+        np.testing.assert_array_equal(got["real"], batch(first, 0)["real"])
+        return list(counts)
+
+    assert len(parts(in_arrays())) == wanted
+    assert sum(counts) == B
+    assert len(parts(OneByOne())) == 5  # it decodes; so it is shared out
 
 
 def test_errors_in_threads_come_out_where_they_belong() -> None:
