@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.step_cost import growth, ring, samples
+from experiments import image
+from experiments.step_cost import growth, ring, samples, service
 from experiments.step_cost import table as tables
 from experiments.step_cost.__main__ import every_table
 from experiments.step_cost.table import Table, alternately, markdown
+from experiments.versus_torch.cases import CPU_CASES
+from experiments.versus_torch.ours import model as ours_of_case
 from gan_jax import gan, latents, optimizers
 from gan_jax.data import Order, mixture_points, resident, streaming
 from gan_jax.data import ring as modes
@@ -201,6 +204,43 @@ def test_a_table_says_whether_its_goal_is_met():
     assert "Goal" not in markdown(Table("t", "", "because", rows, None))
     assert tables.machine()["versions"]["jax"] == jax.__version__
     json.dumps(tables.machine())
+
+
+def test_the_second_gan_that_is_served_is_that_of_versus_torch():
+    served, (case, *_) = service.dcgan_gan(), CPU_CASES
+    ours, theirs = image.model(served.config), ours_of_case(case, "one_backward")
+    batch = {"real": served.source.gather(np.arange(case.batch))["real"]}
+    shapes = [
+        jax.eval_shape(model.init, jax.random.key(0), batch).params
+        for model in (ours, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+    assert served.config.batch_size == case.batch
+    assert served.config.gradient == "one_backward"
+
+
+def test_what_is_served_is_timed_beside_the_bare_step(monkeypatch):
+    asked = []
+
+    def beside(model, bare, feed, **options):
+        asked.append((model is not bare, options))
+        return [0.98, 0.99, 1.0]
+
+    monkeypatch.setattr(service, "beside", beside)
+    table = service.everything()
+    assert len(table.rows) == 6
+    assert table.holds
+    # The average is kept in the second and third rows; the last one has it all.
+    last = {"checkpoint_every": 50, "sample_every": 500, "window": 500}
+    for at, (averaged, options) in enumerate(asked):
+        assert averaged == (at % 3 > 0)
+        assert (options["checkpoint_every"] is None) == (at % 3 < 2)
+        if at % 3 == 2:
+            assert {name: options[name] for name in last} == last
+    assert [row["what"].split(":")[0] for row in table.rows][::3] == [
+        "digits",
+        "dcgan64",
+    ]
 
 
 def test_the_command(tmp_path: Path):
