@@ -145,7 +145,6 @@ def test_celeba_demo() -> None:
         {"loss": "least_squares", "play": "alternating", "parallel": "pmap"}
         | {"gradient": "article", "bfloat16": True, "gamma": (0.0, 0.0)}
         | {"critic_steps": 2, "batch_size": 48},
-        {"network": "resnet", "size": 32, "gradient": "merged", "gamma": (0.0, 0.0)},
     ],
     ids=lambda options: "-".join(str(value) for value in options.values()),
 )
