@@ -13,8 +13,10 @@ from experiments import image
 from experiments.quality import __main__ as command
 from experiments.quality import fashion, fashion_jax, mixtures, sides, stacked
 from experiments.quality.task import Given, Task, measured, row
+from experiments.quality.waves import with_waves
 from experiments.rows import markdown
 from gan_jax.data import Mixture, grid, mixture_points, ring
+from gan_jax.kernel import Network
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 TRUTHS = {"ring": ring(), "grid": grid()}
@@ -44,6 +46,29 @@ def test_a_mixture_is_trained_and_counted():
     # The seed decides all of it.
     other = mixtures.numbers(ring(), recipe, seed=1)
     assert found["reverse KL"] != other["reverse KL"]
+
+
+def test_a_discriminator_sees_waves_beside_the_points():
+    def init(key, x):
+        return {"shape": jnp.zeros(x.shape[1:])}, {}
+
+    def apply(params, stats, x, *, train):
+        return x, stats
+
+    plain = Network(init, apply)
+    assert with_waves(plain, 2, 0) is plain
+    disc = with_waves(plain, 2, 3)
+    x = jax.random.normal(jax.random.key(0), (5, 2))
+    params, stats = disc.init(jax.random.key(1), x)
+    assert params["shape"].shape == (8,)
+    seen = np.asarray(disc.apply(params, stats, x, train=True)[0])
+    np.testing.assert_array_equal(seen[:, :2], x)
+    np.testing.assert_allclose(np.square(seen[:, 2:]).sum(-1), 3, rtol=1e-5)
+    # Waves are the same everywhere, and shorter where the frequency is higher.
+    again = with_waves(plain, 2, 3).apply(params, stats, x, train=False)[0]
+    np.testing.assert_array_equal(again, seen)
+    shorter = with_waves(plain, 2, 3, 2.0).apply(params, stats, x / 2, train=True)[0]
+    np.testing.assert_allclose(shorter[:, 2:], seen[:, 2:], atol=1e-6)
 
 
 def test_stacks_are_counted_beside_real_ones(monkeypatch):

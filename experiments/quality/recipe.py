@@ -26,6 +26,7 @@ class Recipe:
       b2: Adam's.
       ema: decay of the generator's average, from which samples are drawn.
       width, depth: units of a hidden layer of either player, and how many there are.
+      waves: how many sines and cosines of a sample D sees beside it, see `waves`.
     """
 
     steps: int
@@ -39,6 +40,7 @@ class Recipe:
     ema: float = 0.999
     width: int = 128
     depth: int = 2
+    waves: int = 0
 
     def shortened(self, steps: int) -> "Recipe":
         """The same over fewer steps."""
