@@ -40,7 +40,7 @@ def with_waves(disc: Network, size: int, waves: int, frequency: float = 1.0) -> 
     def init(key: Array, x: Array) -> tuple[Any, Any]:
         return disc.init(key, seen(x))
 
-    def apply(params: Any, stats: Any, /, x: Array, *, train: bool) -> tuple[Any, Any]:
-        return disc.apply(params, stats, seen(x), train=train)
+    def apply(params: Any, stats: Any, /, *x: Any, train: bool) -> tuple[Any, Any]:
+        return disc.apply(params, stats, seen(*x), train=train)
 
     return Network(init, apply)
