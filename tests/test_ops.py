@@ -107,7 +107,8 @@ def test_stride_1_has_values_and_derivatives_of_lax(ours, size, shape, features)
         np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("ours", "size", "shape", "features"), SAME)
+# One of each way.
+@pytest.mark.parametrize(("ours", "size", "shape", "features"), SAME[::2])
 def test_stride_1_in_bfloat16_under_vmap_and_elsewhere(ours, size, shape, features):
     x, kernel = operands(jnp.bfloat16, size, shape, features)
     y = ours(x, kernel)

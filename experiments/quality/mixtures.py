@@ -22,7 +22,7 @@ from gan_jax.gan import latents
 from gan_jax.networks import mlp
 
 SAMPLES = 2500  # of the average, as in the published tables
-QUICK_STEPS = 2000
+QUICK_STEPS = 500
 PACGAN = "[PacGAN, table 1](https://arxiv.org/abs/1712.04086)"
 
 RING = Recipe(
