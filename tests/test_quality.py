@@ -12,6 +12,7 @@ import pytest
 from experiments import image
 from experiments.quality import __main__ as command
 from experiments.quality import fashion, fashion_jax, mixtures, sides, stacked
+from experiments.quality.floors import FLOOR, NOISE
 from experiments.quality.task import Given, Task, measured, row
 from experiments.quality.waves import with_waves
 from experiments.rows import markdown
@@ -199,7 +200,7 @@ def test_the_quick_version_runs(tmp_path, capsys):
 
 def one_measure(ours, twin, name="FD [classifier]"):
     values = (ours, twin, 1.0, 0.1)
-    sides = ("", fashion.TWIN, fashion.FLOOR, fashion.NOISE)
+    sides = ("", fashion.TWIN, FLOOR, NOISE)
     return {name + side: value for side, value in zip(sides, values, strict=True)}
 
 
@@ -330,11 +331,11 @@ def test_copies_are_far_from_the_floor(monkeypatch):
         fashion.Images(drawn[:500], labels[:500], drawn[500:]), None, 150
     )
     copies = judge.values(np.repeat(drawn[:5], 30, axis=0))
-    names = {name.removesuffix(fashion.FLOOR) for name in judge.floors}
-    assert set(copies) == {n for n in names if not n.endswith(fashion.NOISE)}
+    names = {name.removesuffix(FLOOR) for name in judge.floors}
+    assert set(copies) == {n for n in names if not n.endswith(NOISE)}
     assert len(copies) == 10
     for name in (fashion.FD, "FD [pca64]", "C2ST [pca64]", "1-NN [pca64]"):
-        assert copies[name] > judge.floors[name + fashion.FLOOR], name
+        assert copies[name] > judge.floors[name + FLOOR], name
     assert copies["coverage k=5 [pca64]"] < judge.floors["coverage k=5 [pca64] floor"]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.quality import __main__ as command
 from experiments.quality import faces
-from experiments.quality.task import Given
+from experiments.quality.floors import FLOOR, NOISE
+from experiments.quality.task import Given, digest_of
 from experiments.run import plain
 from gan_jax.evaluate.attributes import drawn, face_reader, reader_of
 from gan_jax.train import Result
@@ -45,11 +46,11 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_faces_are_trained_read_and_held_against_real_ones(place, monkeypatch):
     cfg = dataclasses.replace(TINY, seed=5)
     found = faces.numbers(cfg, 100, READING, place)
-    names = {name.removesuffix(faces.FLOOR) for name in found}
+    names = {name.removesuffix(FLOOR) for name in found}
     assert {faces.ATTRIBUTES, faces.PAIRS, faces.RECALL, faces.DENSITY} < names
     # Two steps: nothing like faces.
     assert found["FD [pca64]"] > 3 * found["FD [pca64] floor"]
-    assert found[faces.RECALL] < found[faces.RECALL + faces.FLOOR]
+    assert found[faces.RECALL] < found[faces.RECALL + FLOOR]
     (picture,) = place.glob("run-seed5-*.png")
     assert (picture.with_suffix("") / "run.png").exists()
     # The run is there: the same numbers, and no step is taken. Nor is it of matter
@@ -68,9 +69,9 @@ def test_what_is_seen_of_faces(place):
     real, _ = drawn(150, 32, seed=40)
     copies = judge.values(np.repeat(real[:3], 50, axis=0))
     for name in (faces.ATTRIBUTES, faces.PAIRS, faces.RECALL):
-        assert copies[name] < judge.floors[name + faces.FLOOR]
+        assert copies[name] < judge.floors[name + FLOOR]
     assert copies["FD [pca64]"] > 2 * judge.floors["FD [pca64] floor"]
-    ends = (faces.FLOOR, faces.NOISE)
+    ends = (FLOOR, NOISE)
     assert {name + end for name in copies for end in ends} == set(judge.floors)
     # What is trained on, held out, and a floor's are of seeds of their own.
     seeds = {faces.TRAINED_ON, *(faces.HELD_OUT + i for i in range(faces.DRAWS + 1))}
@@ -94,7 +95,7 @@ def test_the_goal_of_faces_is_of_every_seed():
     assert not task.reached([good, worse])
     assert task.seeds == (5000, 5001, 5002)
     assert not task.lacks
-    names = [name + end for name in "ab" for end in ("", faces.FLOOR, faces.NOISE)]
+    names = [name + end for name in "ab" for end in ("", FLOOR, NOISE)]
     told = faces.details([dict.fromkeys(names, 0.5), dict.fromkeys(names, 1.5)])
     assert "| a | 0.5 ± 0.5 | 1 ± 0.71 |" in told
 
@@ -105,5 +106,5 @@ def test_the_recipe_of_faces_counts_all_that_changes_them(tmp_path):
     json.dumps(known)
     assert (known["size"], known["data"], known["samples"]) == (64, "faces", 10_000)
     assert "seed" not in known
-    other = faces.digest_of(plain("celeba", faces.config({"width": 31})))
-    assert other != faces.digest_of(plain("celeba", faces.config({})))
+    other = digest_of(plain("celeba", faces.config({"width": 31})))
+    assert other != digest_of(plain("celeba", faces.config({})))

@@ -523,21 +523,21 @@ def test_rows_differ_and_survive_json():
     assert len({case.name for case in GPU_CASES}) == len(GPU_CASES)
 
 
-def test_a_process_that_cannot_work_says_why():
+def test_a_process_that_cannot_work_says_why(tmp_path):
     broken = dataclasses.replace(SMALL["dcgan"], size=17)
-    worker = command.Worker(Row(case=broken, side="jax", way="merged"), "unused")
+    worker = command.Worker(Row(case=broken, side="jax", way="merged"), str(tmp_path))
     worker.end()
     assert not worker.alive
     assert "size=17 is not offered" in worker.facts["failed"]
 
 
-def test_a_process_works_in_turns(monkeypatch):
+def test_a_process_works_in_turns(monkeypatch, tmp_path):
     pytest.importorskip("torch")  # as above
     monkeypatch.setattr(command, "TURN", 0.01)
     row = Row(case=SMALL["dcgan"], side="jax", way="one_backward")
     workers = {}
     try:
-        (seen,), busy = command.match([row], workers, "unused", 0.03)
+        (seen,), busy = command.match([row], workers, str(tmp_path), 0.03)
     finally:
         for worker in workers.values():
             worker.end()

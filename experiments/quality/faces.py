@@ -11,9 +11,6 @@ compared in the same way.
 
 import dataclasses
 import functools
-import hashlib
-import json
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,9 @@ import numpy as np
 
 from experiments import celeba, image
 from experiments.evaluate.faults import Options, looked_at
+from experiments.quality.floors import FLOOR, floor, floors, with_floors
 from experiments.quality.play import sampled
-from experiments.quality.task import Given, Numbers, Task, spread
+from experiments.quality.task import Given, Numbers, Task, digest_of, spread
 from experiments.rows import markdown
 from experiments.run import plain, train
 from gan_jax.evaluate.attributes import FaceReader, drawn, face_reader, reader_of
@@ -42,7 +40,6 @@ MEASURES = ("fd", "precision-recall", "density-coverage")
 COVERED = 95.0  # percent of the attributes' values
 ENOUGH = 0.5  # of a value's true frequency covers it
 ATTRIBUTES, PAIRS = "attribute coverage %", "coverage of pairs %"
-FLOOR, NOISE = " floor", " floor's sd"
 RECALL, DENSITY = "recall k=3 [pca64]", "density k=5 [pca64]"
 
 
@@ -92,11 +89,7 @@ class Judge:
         draws = [
             self.values(drawn(samples, size, HELD_OUT + 1 + i)[0]) for i in range(DRAWS)
         ]
-        self.floors: Numbers = {}
-        for name in draws[0]:
-            of_real = [draw[name] for draw in draws]
-            self.floors[name + FLOOR] = statistics.fmean(of_real)
-            self.floors[name + NOISE] = statistics.stdev(of_real)
+        self.floors = floors(draws)
 
     def values(self, faces: np.ndarray) -> Numbers:
         """Every measure of as many faces, by its name."""
@@ -120,12 +113,6 @@ def reader(size: int, reading: Reading, place: Path) -> FaceReader:
     place.mkdir(parents=True, exist_ok=True)
     made.classifier.save(file)
     return made
-
-
-def digest_of(facts: dict[str, Any]) -> str:
-    """A few letters that tell one set of facts from another."""
-    text = json.dumps(facts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @functools.cache
@@ -183,14 +170,9 @@ def met(found: Numbers) -> bool:
 
 def details(found: Sequence[Numbers]) -> str:
     """Every measure beside its floor."""
-    names = [name.removesuffix(FLOOR) for name in found[0] if name.endswith(FLOOR)]
     body = [
-        [
-            name,
-            f"{found[0][name + FLOOR]:.4g} ± {found[0][name + NOISE]:.2g}",
-            spread([one[name] for one in found]),
-        ]
-        for name in names
+        [name, floor(found[0], name), spread([one[name] for one in found])]
+        for name in with_floors(found[0])
     ]
     return markdown(["", "floor ± sd", "mean ± deviation over seeds"], body)
 

@@ -18,7 +18,6 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from experiments.evaluate.faults import Options, looked_at
 from experiments.evaluate.spaces import Labelled
 from experiments.evaluate.spaces import trained as classifier_of
 from experiments.quality.fashion_jax import config
+from experiments.quality.floors import FLOOR, NOISE, floor, floors, with_floors
 from experiments.quality.sides import Left, trained
 from experiments.quality.task import Given, Numbers, Task, spread
 from experiments.rows import markdown
@@ -49,7 +49,7 @@ DRAWS = 5  # of real training images, for the floors
 BEYOND = 2.0  # standard deviations of these draws, within which a distance is 0
 MEASURES = ("fd", "kd", "precision-recall", "density-coverage", "1-nn", "sw2")
 SHARE = 0.5  # of the twin's FD[classifier] is the most that ours may have
-FD, TWIN, FLOOR, NOISE = "FD [classifier]", " twin", " floor", " floor's sd"
+FD, TWIN = "FD [classifier]", " twin"
 FILES = tuple(
     f"fashion-mnist/{split}-{kind}-ubyte.gz"
     for split in ("train", "t10k")
@@ -115,11 +115,7 @@ class Judge:
             self.values(of.train[order[i * samples : (i + 1) * samples]])
             for i in range(min(DRAWS, len(order) // samples))
         ]
-        self.floors: Numbers = {}
-        for name in draws[0]:
-            drawn = [draw[name] for draw in draws]
-            self.floors[name + FLOOR] = statistics.fmean(drawn)
-            self.floors[name + NOISE] = statistics.stdev(drawn)
+        self.floors = floors(draws)
 
     def values(self, fake: np.ndarray) -> Numbers:
         """Every measure of as many samples, by its name."""
@@ -175,8 +171,9 @@ def standings(found: Numbers) -> list[Standing]:
         distance = abs(found[name + side] - found[name + FLOOR])
         return distance if distance > BEYOND * found[name + NOISE] else 0.0
 
-    names = [name.removesuffix(FLOOR) for name in found if name.endswith(FLOOR)]
-    return [Standing(name, away(name, ""), away(name, TWIN)) for name in names]
+    return [
+        Standing(name, away(name, ""), away(name, TWIN)) for name in with_floors(found)
+    ]
 
 
 def met(found: Numbers) -> bool:
@@ -195,9 +192,10 @@ def details(numbers: Sequence[Numbers]) -> str:
     for place, standing in enumerate(standings(numbers[0])):
         name = standing.name
         good = sum(standings(found)[place].as_good for found in numbers)
-        floor = f"{numbers[0][name + FLOOR]:.4g} ± {numbers[0][name + NOISE]:.2g}"
         sides = over_seeds(name), over_seeds(name + TWIN)
-        body.append([name, floor, *sides, f"{good} of {len(numbers)}"])
+        body.append(
+            [name, floor(numbers[0], name), *sides, f"{good} of {len(numbers)}"]
+        )
     for name in ("steps", "training seconds"):
         body.append([name, "", over_seeds(name), over_seeds(name + TWIN), ""])
     head = ["", "floor ± sd", "ours", "twin", "ours is at least as good"]

@@ -92,9 +92,7 @@ def remembered(
     """
     known = {"task": name, "recipe": recipe, "seed": seed, "quick": quick}
     known["versions"] = versions()
-    text = json.dumps(known, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    file = directory / name / f"seed{seed}-{digest}.json"
+    file = directory / name / f"seed{seed}-{digest_of(known)}.json"
     if file.exists():
         return dict(json.loads(file.read_text())["numbers"])
     begun = time.monotonic()
@@ -104,6 +102,12 @@ def remembered(
     draft.write_text(json.dumps(known | {"numbers": numbers}, indent=1) + "\n")
     draft.replace(file)
     return numbers
+
+
+def digest_of(facts: Mapping[str, Any]) -> str:
+    """A few letters that tell one set of facts, of JSON's types, from another."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def row(task: Task, numbers: Sequence[Numbers], quick: bool) -> dict[str, str]:
