@@ -55,7 +55,8 @@ class Reading:
 # What differs from the demo of `experiments.celeba`.
 RECIPE: dict[str, Any] = {
     "size": 64,
-    "steps": 12_000,
+    "batch_size": 32,
+    "steps": 6_000,
     "penalty_every": 4,
     "ema": 0.999,
     "evaluate": "none",

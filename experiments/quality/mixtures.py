@@ -37,7 +37,7 @@ RING = Recipe(
     depth=3,
     waves=16,
 )
-GRID = dataclasses.replace(RING, steps=12_000, gamma=(1.0, 0.1), rate=(2e-3, 1e-5))
+GRID = dataclasses.replace(RING, gamma=(1.0, 0.3))
 
 
 def numbers(truth: Mixture, recipe: Recipe, seed: int) -> Numbers:
@@ -83,9 +83,15 @@ def spread_within(samples: np.ndarray, truth: Mixture) -> float:
 
 
 def task(
-    name: str, truth: Mixture, recipe: Recipe, published: str, least: float, most: float
+    name: str,
+    truth: Mixture,
+    recipe: Recipe,
+    published: str,
+    least: float,
+    most: float,
+    first: int,
 ) -> Task:
-    """One mixture: all modes in every seed."""
+    """One mixture: all modes in every one of ten seeds, from ``first`` on."""
     modes = len(truth.modes)
 
     def run(seed: int, quick: bool) -> Numbers:
@@ -104,7 +110,7 @@ def task(
         met=met,
         recipe=facts(recipe) | {"samples": SAMPLES, "loss": "relativistic, R1 and R2"},
         run=run,
-        seeds=tuple(range(5000, 5010)),  # former recipes have seen those from 2000 on
+        seeds=tuple(range(first, first + 10)),
     )
 
 
@@ -116,6 +122,7 @@ TASKS = (
         f"GAN 6.3 modes, PacGAN2 7.9 modes, 95.6 %, KL 0.07 ({PACGAN})",
         97.0,
         0.01,
+        5000,  # former recipes have seen those from 2000 on
     ),
     task(
         "grid",
@@ -124,5 +131,6 @@ TASKS = (
         f"GAN 17.3 modes, PacGAN4 24.8 modes, 93.6 %, KL 0.04 ({PACGAN})",
         95.0,
         0.02,
+        7000,  # those before have seen those from 5000 on
     ),
 )

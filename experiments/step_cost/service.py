@@ -130,18 +130,20 @@ class Served(NamedTuple):
       config: of its model.
       source: what it trains on.
       window: steps of a turn, where nothing comes every 500 of them.
+      rounds: how many turns count.
     """
 
     name: str
     config: image.Images
     source: data.Source
     window: int
+    rounds: int
 
 
 def digits_gan() -> Served:
     """The digits' GAN, whose step is short: the hardest case."""
     source = data.digits(DIGITS.size, DIGITS.channels)
-    return Served("digits", DIGITS, source, 500)
+    return Served("digits", DIGITS, source, 500, 7)
 
 
 def dcgan_gan() -> Served:
@@ -161,7 +163,7 @@ def dcgan_gan() -> Served:
     )
     shape = (1000, case.size, case.size, case.channels)
     levels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return Served(case.name, config, data.Arrays({"real": levels}), 100)
+    return Served(case.name, config, data.Arrays({"real": levels}), 100, 3)
 
 
 def everything() -> Table:
@@ -190,10 +192,10 @@ def _rows(served: Served) -> Iterator[dict[str, Any]]:
 
     never = {"checkpoint_every": None}
     whole = {"checkpoint_every": 50, "sample_every": 500, "sample": draw}
-    for name, which, options, window, rounds in (
-        ("a line of the log every 50 steps", without, never, served.window, 2),
-        ("and the average of G", model, never, served.window, 2),
-        ("and checkpoints every 50, a grid every 500", model, whole, 500, 3),
+    for name, which, options, window in (
+        ("a line of the log every 50 steps", without, never, served.window),
+        ("and the average of G", model, never, served.window),
+        ("and checkpoints every 50, a grid every 500", model, whole, 500),
     ):
         with tempfile.TemporaryDirectory() as folder:
             ratios = beside(
@@ -202,7 +204,7 @@ def _rows(served: Served) -> Iterator[dict[str, Any]]:
                 data.feed(served.source, order, flip=False),
                 k=1,
                 window=window,
-                rounds=rounds,
+                rounds=served.rounds,
                 directory=Path(folder),
                 log_every=50,
                 **options,
