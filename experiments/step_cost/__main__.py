@@ -1,6 +1,6 @@
 """What a step costs, what is added to it, and how both grow.
 
-    python -m experiments.step_cost                    all tables, some minutes
+    python -m experiments.step_cost                    all tables, half an hour or more
     python -m experiments.step_cost --only ring        one
     python -m experiments.step_cost --list             their names
 
