@@ -1,9 +1,9 @@
 """One compiled call: k training steps between two looks of the host.
 
-A call takes the state, what stays on the devices, and what the host sends for its k
-steps; it returns the state and the infos of all k. Infos come back as two arrays, of
-floats and of whole numbers, however many names they have: fetching them is two
-transfers.
+A call takes the state, what stays on the devices, and a block of what the host sends,
+for its k steps or for several calls; it returns the state and the infos of all k. Infos
+come back as two arrays, of floats and of whole numbers, however many names they have:
+fetching them is two transfers.
 """
 
 import dataclasses
@@ -69,6 +69,10 @@ class Calls:
     ) -> None:
         self._kernel, self._feed, self._parallel = kernel, feed, parallel
         self._k, self.steps = k, steps
+        # A call lies within one block. What pmap takes it takes anew for each call.
+        together = feed.together if parallel.axis_name is None else 1
+        self._together = -(-together // k) * k
+        self._block: tuple[int, Any] = (-1, None)
         self._arrays = parallel.replicate(feed.arrays)
         self._everywhere = parallel.replicate(np.zeros(())).sharding
         self._programs: dict[int, Any] = {}
@@ -105,53 +109,61 @@ class Calls:
         return min((step // self._k + 1) * self._k, self.steps)
 
     def get(self, step: int) -> Any:
-        """What the call that begins at ``step`` needs, on the devices."""
-        length = self.end(step) - step
-        if length == 0:
-            return None
-        got = stacked(self._feed.get, step, length)
-        with jax.transfer_guard("allow"):  # this is where it is meant to happen
-            return self._parallel.put(got, int(length > 1))
+        """The block in which the call that begins at ``step`` lies, on the devices."""
+        number = step // self._together
+        if step < self.steps and number != self._block[0]:
+            first = number * self._together
+            got = stacked(self._feed.get, first, self._together)
+            with jax.transfer_guard("allow"):  # this is where it is meant to happen
+                self._block = number, self._parallel.put(got, 1)
+        return self._block[1]
 
-    def __call__(self, state: State, step: int, got: Any) -> tuple[State, Infos]:
+    def __call__(self, state: State, step: int, block: Any) -> tuple[State, Infos]:
         """Dispatch the call that begins at ``step``; ``state`` is donated."""
         length = self.end(step) - step
         if length not in self._programs:
             call = steps_in_one_call(self._kernel.step, self._feed.gather, length)
-            self._programs[length] = self._parallel.compile(call, int(length > 1))
+            self._programs[length] = self._parallel.compile(call, 1)
             with jax.transfer_guard("allow"):  # constants of the program
-                return self._programs[length](state, self._arrays, got)
-        return self._programs[length](state, self._arrays, got)
+                return self._programs[length](state, self._arrays, block)
+        return self._programs[length](state, self._arrays, block)
 
 
 # One function per kernel and length: `jax.jit` knows it again when the same process
 # goes on with a run, and does not compile a second time.
 @functools.lru_cache(maxsize=16)
 def steps_in_one_call(step: Step, gather: Gather, length: int) -> Callable[..., Any]:
-    """``(state, arrays, got) -> (state, infos)``, ``length`` steps of a kernel.
+    """``(state, arrays, block) -> (state, infos)``, ``length`` steps of a kernel.
+
+    The block's arrays have a leading axis of n steps, those from a multiple of n on. A
+    step takes its own by ``state.step``, modulo n.
 
     Args:
       step: the kernel's.
       gather: ``(arrays, got) -> batch``.
-      length: if it is 1, ``got`` is of one step; otherwise its arrays have one more
-        leading axis of this length, and the steps are scanned.
+      length: steps; if it is not 1 they are scanned.
     """
 
-    def one(state: Any, arrays: Any, got: Any) -> tuple[Any, Infos]:
+    def one(state: Any, arrays: Any, block: Any) -> tuple[Any, Infos]:
+        def own(x: Any) -> Any:
+            place = state.step % len(x) if len(x) > 1 else 0
+            return jax.lax.dynamic_index_in_dim(x, place, keepdims=False)
+
+        got = jax.tree.map(own, block)
         state, info = step(state, gather(arrays, got))
         return state, packed(info)
 
-    def many(state: Any, arrays: Any, got: Any) -> tuple[Any, Infos]:
-        return jax.lax.scan(lambda s, g: one(s, arrays, g), state, got)
+    def many(state: Any, arrays: Any, block: Any) -> tuple[Any, Infos]:
+        return jax.lax.scan(
+            lambda s, _: one(s, arrays, block), state, None, length=length
+        )
 
     return one if length == 1 else many
 
 
-def stacked(get: Callable[[int], Any], first: int, length: int) -> Any:
-    """What `steps_in_one_call` needs for the steps from ``first`` on, on the host."""
-    if length == 1:
-        return get(first)
-    each = [get(step) for step in range(first, first + length)]
+def stacked(get: Callable[[int], Any], first: int, steps: int) -> Any:
+    """A block: what ``get`` gets for ``steps`` steps from ``first`` on, on the host."""
+    each = [get(step) for step in range(first, first + steps)]
     return jax.tree.map(lambda *x: np.stack(x), *each)
 
 

@@ -195,16 +195,16 @@ def _loop(
     before: Call | None = None
     if step == 0:
         watch.draw(state, step)
-    got = calls.get(step)
+    block = calls.get(step)
     stop = interrupt.reached(calls.number(step))
     while step < events.steps and not stop:
-        state, infos = calls(state, step, got)
+        state, infos = calls(state, step, block)
         if step == first:
             jax.block_until_ready(infos)
             settle_memory()
             recorder.say(f"compiled in {duration(time.monotonic() - began)}")
             recorder.clock(calls.end(step))
-        got = calls.get(calls.end(step))
+        block = calls.get(calls.end(step))
         if before is not None:
             watch.see(before, state)
         before = Call(step, infos)

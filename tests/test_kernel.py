@@ -225,6 +225,23 @@ def test_an_average_may_follow_a_schedule():
     chex.assert_trees_all_close(state.ema["gen"], held)
 
 
+@pytest.mark.parametrize("decay", [-0.5, 1.5, jnp.nan])
+def test_a_decay_that_makes_no_average_is_a_fault_of_the_average(decay):
+    with pytest.raises(ValueError, match=r"decays .*lie in \[0, 1\]"):
+        model(ema=decay)
+    trained = model(ema=lambda step: jnp.where(step == 1, decay, 1.0))
+    before, batch = start(trained)
+    for step, bad in enumerate([0, 1, 0]):
+        state, info = jax.jit(trained.step)(before, batch)
+        assert int(info["bad"]) == bad, step
+        if bad:
+            chex.assert_trees_all_equal(state.params, before.params)
+            chex.assert_trees_all_equal(state.ema, before.ema)
+            path, _ = jax.tree.leaves_with_path(state)[int(info["nonfinite_leaf"])]
+            assert "ema" in jax.tree_util.keystr(path)
+        before = state
+
+
 @pytest.mark.parametrize("culprit", ["real", "gen", "disc"])
 @pytest.mark.parametrize("play", ["simultaneous", "alternating"])
 def test_a_step_is_taken_whole_or_not_at_all(culprit, play):

@@ -61,8 +61,8 @@ def test_a_fit_traces_its_step_once_however_long_it_is(k):
     assert traces(8) == traces(24) == 2  # the initial state's, and the step's
 
 
-@pytest.mark.parametrize("k", [1, 4])
-def test_a_call_sends_one_batch_and_fetches_its_infos_once(k, monkeypatch):
+@pytest.mark.parametrize(("k", "together"), [(1, 64), (4, 64), (100, 100)])
+def test_steps_are_sent_in_blocks_and_fetched_by_calls(k, together, monkeypatch):
     sent, fetched = [], []
 
     def put(got, axis):
@@ -76,7 +76,7 @@ def test_a_call_sends_one_batch_and_fetches_its_infos_once(k, monkeypatch):
         return fetch(tree)
 
     monkeypatch.setattr(jax, "device_get", device_get)
-    steps, feed = 24, points()
+    steps, feed = 200, points()
     fit(
         small(),
         feed,
@@ -87,9 +87,8 @@ def test_a_call_sends_one_batch_and_fetches_its_infos_once(k, monkeypatch):
         log_every=steps,
         console=False,
     )
-    # Indices, not images; the first batch once more, for the initial state.
-    shape = (8,) if k == 1 else (k, 8)
-    assert sent == [{"index": shape}] * (steps // k)
+    # Indices, not images; the initial state's batch goes its own way.
+    assert sent == [{"index": (together, 8)}] * -(-steps // together)
     # Two arrays a call, however many names; the key at the start and the state's
     # digest at the end.
     assert fetched.count(2) == steps // k

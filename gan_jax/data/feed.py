@@ -21,7 +21,9 @@ Batch = dict[str, Any]  # name -> array with one row a sample
 
 # Bytes of rows that are only copied, below which a part costs more to hand to a thread
 # than to read: 64 images of 256 bytes took 215 us of a core in eight parts, 69 in one.
+# Steps are sent to the devices together up to as much: sending 256 bytes took 50 us.
 PART = 2**20
+AT_ONCE = 64  # steps whose draws are evaluated, and whose rows are sent, together
 MEMORY_LIMIT = 4 * 2**30  # bytes of data on a device; CelebA at 64x64 takes 2.3 GiB
 
 
@@ -36,6 +38,8 @@ class Feed(NamedTuple):
       batch_size: the global batch.
       describe: one line for the log: which way, why, how large.
       close: ends the threads.
+      together: for how many steps what `get` got is sent to the devices at once. `get`
+        is asked for up to so many steps after the last one of a run.
     """
 
     get: Callable[[int], Batch]
@@ -44,6 +48,7 @@ class Feed(NamedTuple):
     batch_size: int
     describe: str
     close: Callable[[], None]
+    together: int = 1
 
 
 def feed(
@@ -99,7 +104,7 @@ def resident(source: Arrays, order: Order, *, flip: bool) -> Feed:
     draws = _Draws(order)
 
     def get(step: int) -> Batch:
-        index, coin = draws(step)
+        (index,), (coin,) = draws(step)
         return {"index": index, "flip": coin} if flip else {"index": index}
 
     def gather(arrays: Any, got: Batch) -> Batch:
@@ -119,6 +124,7 @@ def resident(source: Arrays, order: Order, *, flip: bool) -> Feed:
         f"resident: {len(source):,} samples, {source.nbytes / 2**20:,.1f} MiB on the "
         f"device; {source.fingerprint}",
         lambda: None,
+        _together(order.local_size * 4),
     )
 
 
@@ -151,37 +157,46 @@ def streaming(
         f"{_decoded_bytes(source) / 2**20:,.1f} MiB decoded; {threads} threads, "
         f"{ahead} steps ahead; {source.fingerprint}",
         stream.close,
+        stream.together,
     )
 
 
+def _together(nbytes: int) -> int:
+    """How many steps of so many bytes go together: a power of two, at most AT_ONCE."""
+    return 1 << min(AT_ONCE, max(1, PART // nbytes)).bit_length() - 1
+
+
 class _Draws:
-    """Indices and coins of a step, of which many are evaluated at once.
+    """Indices and coins of steps, of which many are evaluated at once.
 
     A call of numpy costs more than what it does to one batch's numbers, and an order
     makes some two hundred of them.
     """
 
-    AT_ONCE = 64
-
     def __init__(self, order: Order) -> None:
         self._order = order
         self._block = functools.lru_cache(maxsize=2)(self._evaluated)
 
-    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        number, place = divmod(step, self.AT_ONCE)
+    def __call__(self, step: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Both as (steps, n). AT_ONCE is a multiple of ``steps``, and they of it."""
+        number, place = divmod(step, AT_ONCE)
         indices, flips = self._block(number)
-        return indices[place], flips[place]
+        return indices[place : place + steps], flips[place : place + steps]
 
     def _evaluated(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        first, shape = number * self.AT_ONCE, (self.AT_ONCE, self._order.local_size)
-        indices = self._order.indices(first, self.AT_ONCE).astype(np.int32)
-        flips = self._order.flips(first, self.AT_ONCE)
+        first, shape = number * AT_ONCE, (AT_ONCE, self._order.local_size)
+        indices = self._order.indices(first, AT_ONCE).astype(np.int32)
+        flips = self._order.flips(first, AT_ONCE)
         indices.flags.writeable = flips.flags.writeable = False  # rows are handed out
         return indices.reshape(shape), flips.reshape(shape)
 
 
 class _Stream:
-    """The steps under way: each a batch that threads fill, a part each."""
+    """The runs of steps under way: each one array a name, that threads fill in parts.
+
+    Where one step is small, rows of several are read as one; where it is large, or is
+    decoded, a run is one step, and several threads share it.
+    """
 
     def __init__(
         self,
@@ -193,40 +208,52 @@ class _Stream:
         like: Sample,
     ) -> None:
         self._source, self._order, self._flip = source, order, flip
-        self._draws = _Draws(order)
-        self._ahead, self._like = ahead, like
-        self._parts = min(threads, order.local_size)
+        self._draws, self._like = _Draws(order), like
+        self._parts, self.together = min(threads, order.local_size), 1
         if isinstance(source, Arrays):
-            row = sum(np.asarray(value).nbytes for value in like.values())
-            self._parts = max(1, min(self._parts, order.local_size * row // PART))
+            nbytes = order.local_size * sum(np.asarray(x).nbytes for x in like.values())
+            self._parts = max(1, min(self._parts, nbytes // PART))
+            self.together = _together(nbytes)
+        self._ahead = -(-ahead // self.together)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gan_jax-feed")
         self._lock = threading.Lock()
-        self._steps: dict[int, list[Future[Sample]]] = {}
+        self._runs: dict[int, list[Future[Sample]]] = {}
 
     def get(self, step: int) -> Batch:
+        number, place = divmod(step, self.together)
         with self._lock:
-            window = range(step, step + 1 + self._ahead)
-            for old in [s for s in self._steps if s not in window]:
-                for part in self._steps.pop(old):
+            window = range(number, number + 1 + self._ahead)
+            for old in [run for run in self._runs if run not in window]:
+                for part in self._runs.pop(old):
                     part.cancel()
-            for s in window:
-                if s not in self._steps:
-                    self._steps[s] = self._submit(s)
-            parts = self._steps.pop(step)
+            for run in window:
+                if run not in self._runs:
+                    self._runs[run] = self._submit(run)
+            parts = self._runs[number]
         wait(parts)
-        first, *others = [part.result() for part in parts]
-        if others:
-            rows = [first, *others]
-            first = {
-                name: np.concatenate([row[name] for row in rows]) for name in first
-            }
-        return first | {"index": self._draws(step)[0]}
+        try:
+            rows = [part.result() for part in parts]
+        except BaseException:
+            with self._lock:  # asked again, it is read again
+                self._runs.pop(number, None)
+            raise
+        n = self._order.local_size
+        batch = {
+            name: x[place * n : (place + 1) * n]
+            if len(rows) == 1
+            else np.concatenate([row[name] for row in rows])
+            for name, x in rows[0].items()
+        }
+        for value in batch.values():
+            value.flags.writeable = False  # other steps and calls may share its memory
+        return batch | {"index": self._draws(step)[0][0]}
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _submit(self, step: int) -> list[Future[Sample]]:
-        indices, flips = (np.array_split(x, self._parts) for x in self._draws(step))
+    def _submit(self, run: int) -> list[Future[Sample]]:
+        draws = self._draws(run * self.together, self.together)
+        indices, flips = (np.array_split(x.reshape(-1), self._parts) for x in draws)
         return [
             self._pool.submit(self._part, *part)
             for part in zip(indices, flips, strict=True)
