@@ -1,5 +1,6 @@
 """A state's identity: what its leaves are, and one digest of every number in them."""
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -68,6 +69,13 @@ def leaves(tree: Any) -> list[Leaf]:
     Raises:
       ValueError: if two leaves have one path.
     """
+    arrays, structure = jax.tree.flatten(tree)
+    return list(_leaves(structure, tuple((x.shape, x.dtype) for x in arrays)))
+
+
+@functools.lru_cache(maxsize=8)  # a run asks at every checkpoint, and waits
+def _leaves(structure: Any, kinds: tuple[tuple[Any, Any], ...]) -> tuple[Leaf, ...]:
+    tree = structure.unflatten(jax.ShapeDtypeStruct(*kind) for kind in kinds)
     found = []
     for path, x in jax.tree.leaves_with_path(tree):
         numbers = jax.eval_shape(jax.random.key_data, x) if is_key(x) else x
@@ -76,7 +84,7 @@ def leaves(tree: Any) -> list[Leaf]:
     if len(set(names)) < len(names):
         doubled = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"several leaves have the path {doubled}; rename them")
-    return found
+    return tuple(found)
 
 
 def path_name(path: Any) -> str:
