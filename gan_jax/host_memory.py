@@ -35,7 +35,9 @@ ALLOCATOR_VARIABLES = {name: str(value) for name, (_, value) in ALLOCATOR.items(
 # than the 2 GiB at which glibc would trim.
 RESERVE = 3 * 2**29
 LARGE_PAGE, PAGE = 2**21, 2**12
-HOLE = 2**16  # bytes; smaller ones are for small things
+# Bytes; smaller ones are for small things. A step of small networks asks for a thousand
+# blocks of some KiB, each of which is searched for among the holes of its size.
+HOLE = 2**8
 MADV_DONTNEED, MADV_HUGEPAGE = 4, 14
 
 _reserve: int | None = None

@@ -27,6 +27,7 @@ class Recipe:
       ema: decay of the generator's average, from which samples are drawn.
       width, depth: units of a hidden layer of either player, and how many there are.
       waves: how many sines and cosines of a sample D sees beside it, see `waves`.
+      penalty_every: steps between two penalties, each so many times as strong.
     """
 
     steps: int
@@ -41,6 +42,7 @@ class Recipe:
     width: int = 128
     depth: int = 2
     waves: int = 0
+    penalty_every: int = 1
 
     def shortened(self, steps: int) -> "Recipe":
         """The same over fewer steps."""
@@ -56,6 +58,9 @@ class Recipe:
     def gan(self, gen: Network, disc: Network) -> Gan:
         """The model."""
         gamma = exponential(*self.gamma, self.steps)
+        penalty = penalties.total(penalties.r1(gamma), penalties.r2(gamma))
+        if self.penalty_every > 1:
+            penalty = penalties.lazy(penalty, self.penalty_every)
         start, end = self.rate
         rates = {
             "gen": cosine(self.share * start, self.share * end, self.steps),
@@ -65,7 +70,7 @@ class Recipe:
             gen,
             disc,
             loss=losses.relativistic_pairing(),
-            penalty=penalties.total(penalties.r1(gamma), penalties.r2(gamma)),
+            penalty=penalty,
             gradient="one_backward",
             latent=self.latent(),
             optimizers={p: adam(rate, 0.0, self.b2) for p, rate in rates.items()},
