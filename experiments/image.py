@@ -113,8 +113,7 @@ def model(cfg: Images, axis_name: str | None = None) -> Gan:
         penalty = penalties.r1(gamma)
         if cfg.penalise_fakes:
             penalty = penalties.total(penalty, penalties.r2(gamma))
-        if cfg.penalty_every > 1:
-            penalty = penalties.lazy(penalty, cfg.penalty_every)
+        penalty = penalties.lazy(penalty, cfg.penalty_every)
     # An optimizer counts the moves of its own player.
     disc_moves = cfg.steps * cfg.critic_steps
     return gan(

@@ -71,7 +71,7 @@ class Calls:
         self._k, self.steps = k, steps
         # A call lies within one block. What pmap takes it takes anew for each call.
         together = feed.together if parallel.axis_name is None else 1
-        self._together = -(-together // k) * k
+        self._together = whole_calls(together, k)
         self._block: tuple[int, Any] = (-1, None)
         self._arrays = parallel.replicate(feed.arrays)
         self._everywhere = parallel.replicate(np.zeros(())).sharding
@@ -159,6 +159,15 @@ def steps_in_one_call(step: Step, gather: Gather, length: int) -> Callable[..., 
         )
 
     return one if length == 1 else many
+
+
+def whole_calls(steps: int, k: int) -> int:
+    """The steps of as many calls of k as hold ``steps``.
+
+    >>> whole_calls(64, 1), whole_calls(64, 10)
+    (64, 70)
+    """
+    return -(-steps // k) * k
 
 
 def stacked(get: Callable[[int], Any], first: int, steps: int) -> Any:

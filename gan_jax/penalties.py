@@ -269,6 +269,8 @@ def lazy(penalty: Penalty, every: int) -> Penalty:
     """
     if every < 1:
         raise ValueError(f"every is {every}, but an interval is at least 1 step.")
+    if every == 1:
+        return penalty
 
     def seldom(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step

@@ -143,6 +143,16 @@ def test_errors_in_threads_come_out_where_they_belong() -> None:
     chosen.close()
 
 
+def test_what_could_not_be_read_is_read_again_when_asked_for_again() -> None:
+    source = OneByOne(int(ORDER.indices(0)[5]))
+    chosen = streaming(source, ORDER, flip=False, ahead=0)
+    with pytest.raises(ValueError, match=r"file_17\.png"):
+        chosen.get(0)
+    source.broken = None
+    assert len(chosen.get(0)["real"]) == B
+    chosen.close()
+
+
 def test_close_ends_the_threads() -> None:
     def running() -> int:
         return sum(t.name.startswith("gan_jax-feed") for t in threading.enumerate())
@@ -165,6 +175,7 @@ def test_a_batch_stays_as_it_is(source: Any) -> None:
             with pytest.raises(ValueError, match="read-only"):
                 value[...] = 0
     assert all(np.array_equal(first[name], kept[name]) for name in kept)
+    assert np.array_equal(chosen.get(0)["real"], kept["real"])
     chosen.close()
 
 

@@ -79,7 +79,9 @@ def test_weights_may_follow_a_schedule(name):
 
 
 def test_lazy_penalties_are_seldom_and_as_strong_in_all():
-    lazy = penalties.lazy(penalties.r1(2.0), every=4)
+    always = penalties.r1(2.0)
+    assert penalties.lazy(always, every=1) is always
+    lazy = penalties.lazy(always, every=4)
     costs = [cost(lazy, step=jnp.asarray(step)) for step in range(8)]
     assert costs == pytest.approx([100.0, 0, 0, 0, 100.0, 0, 0, 0])
     assert sum(costs) / 8 == pytest.approx(cost(penalties.r1(2.0)))

@@ -59,8 +59,6 @@ class Recipe:
         """The model."""
         gamma = exponential(*self.gamma, self.steps)
         penalty = penalties.total(penalties.r1(gamma), penalties.r2(gamma))
-        if self.penalty_every > 1:
-            penalty = penalties.lazy(penalty, self.penalty_every)
         start, end = self.rate
         rates = {
             "gen": cosine(self.share * start, self.share * end, self.steps),
@@ -70,7 +68,7 @@ class Recipe:
             gen,
             disc,
             loss=losses.relativistic_pairing(),
-            penalty=penalty,
+            penalty=penalties.lazy(penalty, self.penalty_every),
             gradient="one_backward",
             latent=self.latent(),
             optimizers={p: adam(rate, 0.0, self.b2) for p, rate in rates.items()},

@@ -19,7 +19,7 @@ from experiments import digits, image, toy
 from experiments.step_cost.table import Table, median, spread
 from experiments.versus_torch.cases import BETAS, CPU_CASES, RATE
 from gan_jax import data
-from gan_jax.calls import stacked, steps_in_one_call
+from gan_jax.calls import stacked, steps_in_one_call, whole_calls
 from gan_jax.data import Feed, Order, cached, resident, streaming
 from gan_jax.devices import data_mesh, sharded
 from gan_jax.gan import Gan
@@ -53,7 +53,7 @@ def beside(
     parallel = sharded(data_mesh(jax.devices()[:1]))
     call = parallel.compile(steps_in_one_call(bare.step, feed.gather, k), 1)
     arrays = parallel.replicate(feed.arrays)
-    block = parallel.put(stacked(feed.get, 0, -(-feed.together // k) * k), 1)
+    block = parallel.put(stacked(feed.get, 0, whole_calls(feed.together, k)), 1)
     one = feed.gather(arrays, parallel.put(feed.get(0), 0))
     state = parallel.replicate(jax.jit(bare.init)(jax.random.key(0), one))
 

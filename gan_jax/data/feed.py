@@ -163,7 +163,7 @@ def streaming(
 
 def _together(nbytes: int) -> int:
     """How many steps of so many bytes go together: a power of two, at most AT_ONCE."""
-    return 1 << min(AT_ONCE, max(1, PART // nbytes)).bit_length() - 1
+    return 1 << (min(AT_ONCE, max(1, PART // nbytes)).bit_length() - 1)
 
 
 class _Draws:
@@ -178,7 +178,7 @@ class _Draws:
         self._block = functools.lru_cache(maxsize=2)(self._evaluated)
 
     def __call__(self, step: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Both as (steps, n). AT_ONCE is a multiple of ``steps``, and they of it."""
+        """Both as (steps, n); ``step`` is a multiple of ``steps``, as AT_ONCE is."""
         number, place = divmod(step, AT_ONCE)
         indices, flips = self._block(number)
         return indices[place : place + steps], flips[place : place + steps]
