@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.quality import faces, fashion, mixtures, stacked
-from experiments.quality.task import Given, Task, measured, row
+from experiments.quality.task import STEPS_A_MINUTE, Given, Task, measured, row
 from experiments.rows import check_names, command_line, markdown
 from gan_jax.facts import versions
 
@@ -38,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="a folder of data sets' folders")
     parser.add_argument(
         "--minutes", type=float, default=30, help="a side, in comparisons at equal time"
+    )
+    parser.add_argument(
+        "--steps-a-minute",
+        type=int,
+        default=STEPS_A_MINUTE,
+        help="there, of ours on this machine; the table says what seconds they took",
     )
     options = parser.parse_args(arguments)
     if options.list:
@@ -75,7 +81,11 @@ def chosen(
     check_names(parser, "task", options.only or (), TASKS)
     if not options.minutes > 0:
         parser.error(f"--minutes is {options.minutes:g}; give more than 0.")
-    given = Given(options.data, options.minutes, options.directory)
+    if options.steps_a_minute < 1:
+        parser.error(f"--steps-a-minute is {options.steps_a_minute}; give 1 or more.")
+    given = Given(
+        options.data, options.minutes, options.directory, options.steps_a_minute
+    )
     tasks = [TASKS[name] for name in options.only or TASKS]
     tasks = [task.on(given) if task.on else task for task in tasks]
     lacking = [f"{task.name}: {task.lacks}" for task in tasks if task.lacks]
