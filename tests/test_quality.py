@@ -11,7 +11,14 @@ import pytest
 
 from experiments import image
 from experiments.quality import __main__ as command
-from experiments.quality import fashion, fashion_jax, mixtures, sides, stacked
+from experiments.quality import (
+    colours,
+    fashion,
+    fashion_jax,
+    mixtures,
+    sides,
+    stacked,
+)
 from experiments.quality.floors import FLOOR, NOISE
 from experiments.quality.task import Given, Task, measured, row
 from experiments.quality.waves import with_waves
@@ -72,17 +79,72 @@ def test_a_discriminator_sees_waves_beside_the_points():
     np.testing.assert_allclose(shorter[:, 2:], seen[:, 2:], atol=1e-6)
 
 
-def test_stacks_are_counted_beside_real_ones(monkeypatch):
+@pytest.mark.parametrize(
+    ("players", "width"), [(stacked.connected, 32), (stacked.convolved, 2)]
+)
+def test_stacks_are_counted_beside_real_ones(monkeypatch, players, width):
     monkeypatch.setattr(stacked, "SAMPLES", 2000)
-    small = dataclasses.replace(
-        stacked.SMALL.recipe, steps=100, width=32, batch_size=32
-    )
-    found = stacked.numbers(stacked.SMALL, small, seed=0)
+    monkeypatch.setattr(stacked, "GEN_UNITS", (16,))
+    monkeypatch.setattr(stacked, "CODE", 8)
+    kind = dataclasses.replace(stacked.SMALL, players=players)
+    small = dataclasses.replace(kind.recipe, steps=100, width=width, batch_size=16)
+    found = stacked.numbers(kind, small, seed=0)
     assert 1 <= found["modes"] <= 1000
     # Of 1,000 even modes 2,000 samples meet 865 (1 - e^-2); the real ones are not even.
     assert 750 < found["modes of held-out stacks"] < 900
     assert found["classifier on held-out digits %"] > 97
     assert found["reverse KL"] > found["reverse KL of held-out stacks"]
+
+
+def exchanged(tree, layers, blocks):
+    """Leaves of these layers, the blocks of three colours in another order."""
+
+    keystr = jax.tree_util.keystr
+
+    def leaf(path, value):
+        axis = next((a for name, a in layers.items() if name in keystr(path)), None)
+        if axis is None:
+            return value
+        parts = jnp.split(value, 3, axis=axis % value.ndim)
+        return jnp.concatenate([parts[i] for i in blocks], axis=axis % value.ndim)
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def test_each_colour_is_drawn_by_the_same_convolutions():
+    gen = colours.generator(8, 3, 2, (5,), 4)
+    z = jax.random.normal(jax.random.key(0), (6, 3))
+    params, stats = gen.init(jax.random.key(1), z)
+    assert params["ConvTranspose_1"]["kernel"].shape[-1] == 1
+    x, _ = gen.apply(params, stats, z, train=True)
+    assert x.shape == (6, 8, 8, 3)
+    assert np.abs(x).max() < 1
+    assert not np.allclose(x[..., 0], x[..., 1])
+    # The colours' codes in another order are the colours in that order.
+    order, layers = (2, 0, 1), {"Dense_1": -1, "BatchNorm_1": -1}
+    changed = (exchanged(tree, layers, order) for tree in (params, stats))
+    y, _ = gen.apply(*changed, z, train=True)
+    np.testing.assert_allclose(y, x[..., jnp.array(order)], atol=1e-6)
+
+
+def test_each_colour_is_seen_by_the_same_convolutions_and_all_of_them_together():
+    disc = colours.discriminator(2, (5,), 4)
+    x = jax.random.normal(jax.random.key(0), (6, 8, 8, 3))
+    params, _ = disc.init(jax.random.key(1), x)
+    assert params["Conv_0"]["kernel"].shape[2] == 1
+
+    def logits(params, x):
+        return disc.apply(params, {}, x, train=True)[0]
+
+    order = (2, 0, 1)
+    other = exchanged(params, {"Dense_1']['kernel": 0}, order)
+    found = logits(other, x[..., jnp.array(order)])
+    np.testing.assert_allclose(found, logits(params, x), atol=1e-5)
+    # A logit is no sum over colours: what one adds depends on the others.
+    red, green = (x.at[..., i].set(0) for i in (0, 1))
+    sums = logits(params, red) + logits(params, green)
+    whole = logits(params, x) + logits(params, red.at[..., 1].set(0))
+    assert np.abs(sums - whole).max() > 1e-3
 
 
 def count(seed, quick):
@@ -246,6 +308,9 @@ def test_a_comparison_says_what_it_lacks(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         command.main([*asked, "--minutes", "0"])
     assert "give more than 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main([*asked, "--steps-a-minute", "0"])
+    assert "give 1 or more" in capsys.readouterr().err
     both = {"counting": counting(), "fashion": fashion.TASKS[0]}
     monkeypatch.setattr(command, "TASKS", both)
     assert command.main(["--quick", "--directory", str(tmp_path)]) == 0
@@ -349,8 +414,11 @@ def test_the_twenty_eight_pixels_of_the_data_are_enlarged():
     assert whole.test.mean() / 255 == pytest.approx(0.2868, abs=5e-3)
 
 
-def test_what_a_comparison_trains_depends_on_the_minutes():
-    given = Given(None, 30, Path("runs"))
+def test_what_a_comparison_trains_depends_on_the_minutes_and_the_machine():
+    given = Given(None, 30, Path("runs"), steps_a_minute=100)
     longer = fashion.task(given).recipe
+    assert longer["ours"]["steps"] == 3000
     assert longer != fashion.task(given._replace(minutes=10)).recipe
+    slower = fashion.task(given._replace(steps_a_minute=50)).recipe
+    assert slower["ours"]["steps"] == 1500
     json.dumps(longer)

@@ -1,4 +1,4 @@
-"""R3GAN's recipe for fully connected players, with everything on a schedule."""
+"""R3GAN's recipe for small players, with everything on a schedule."""
 
 import dataclasses
 from typing import Any
@@ -25,7 +25,8 @@ class Recipe:
         al., 2017, arXiv:1706.08500).
       b2: Adam's.
       ema: decay of the generator's average, from which samples are drawn.
-      width, depth: units of a hidden layer of either player, and how many there are.
+      width: units of a hidden layer of either player, or channels.
+      depth: hidden layers, where players are fully connected.
       waves: how many sines and cosines of a sample D sees beside it, see `waves`.
       penalty_every: steps between two penalties, each so many times as strong.
     """
