@@ -60,6 +60,9 @@ def write_kinds() -> dict[str, tuple[int, tuple[int, ...]]]:
         for i, pixels in enumerate(colour):
             save_png(Path(f"pictures/{i}.png"), pixels)
             archive.write(f"pictures/{i}.png")
+        # What is hidden is no image, and says nothing of the others' size.
+        archive.writestr("__MACOSX/pictures/._0.png", b"none")
+    save_png(Path("pictures/.thumbnails/0.png"), drawn(1, 4, 3)[0])
     write_idx(Path("idx"))
     for name in ("images-idx3", "labels-idx1"):
         first = Path(f"idx/train-{name}-ubyte.gz")
@@ -109,7 +112,7 @@ def test_what_may_not() -> None:
     Path("empty").mkdir()
     for word, error in (
         ("nowhere", "nothing is there"),
-        ("empty", "holds no images"),
+        ("empty", "no image found.* no config.json"),
         ("tfds:cifar10:test", "give it as --size"),
         ("faces:many", "faces:N:SIZE:SEED"),
         ("faces:1:2:3:4", "faces:N:SIZE:SEED"),
@@ -275,6 +278,7 @@ def test_the_command_in_a_process_of_its_own(a_run: Path, tmp_path: Path) -> Non
         env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
     )
     assert "real: digits; scored: a-run step 4; 60 samples of each" in done.stdout
+    assert "a-run step 4 draws each of its 3 labels equally often" in done.stdout
     records = json.loads((tmp_path / "here/evaluation.json").read_text())
     fd, test, *_ = (from_json(json.dumps(r["measurement"])) for r in records)
     assert fd.features is not None

@@ -82,6 +82,8 @@ def test_faults_that_cannot_be_done_are_refused() -> None:
     rng = np.random.default_rng(4)
     with pytest.raises(ValueError, match="no labels"):
         damage.missing_class(POOL._replace(held_out_labels=None), rng)
+    with pytest.raises(ValueError, match="no image is of class 0"):
+        damage.missing_class(POOL._replace(held_out_labels=LABELS[:30] + 1), rng)
     none = POOL._replace(others=IMAGES[:0], others_labels=LABELS[:0])
     with pytest.raises(ValueError, match="only 20 of 30 images"):
         damage.missing_class(none, rng)

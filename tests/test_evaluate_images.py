@@ -130,6 +130,10 @@ def test_only_the_real_images_scale_shows_a_band_that_is_weak_as_a_whole(floor):
 def test_the_pyramid_says_what_it_cannot_compare(unchecked):
     with pytest.raises(ValueError, match="Take the first n of each"):
         distances(REAL, OTHERS[:-1])
+    with pytest.raises(ValueError, match="float32, but uint8 is wanted"):
+        distances(REAL, OTHERS / np.float32(255))
+    with pytest.raises(ValueError, match="Take the first n of each"):
+        sliced_wasserstein(jnp.ones((5, 2)), jnp.ones((1, 2)), KEY)
     with pytest.raises(ValueError, match='scale is "both"'):
         distances(REAL, OTHERS, scale="both")
     for shape, smallest in (((28, 24), 14), ((12, 12), 14), ((28, 28), 6)):
@@ -238,3 +242,11 @@ def test_images_too_small_are_told_how_many_levels_fit(unchecked):
         ms_ssim(REAL[:2, :8], OTHERS[:2, :8], 1)
     with pytest.raises(ValueError, match="pairs of one shape"):
         ms_ssim(REAL[:2], OTHERS[:3], 2)
+
+
+def test_images_in_another_range_than_that_of_bytes_are_refused(unchecked):
+    images = REAL[:8] / np.float32(127.5) - 1
+    with pytest.raises(ValueError, match="to_uint8 quantises"):
+        ms_ssim(images, images, 1)
+    with pytest.raises(ValueError, match="to_uint8 quantises"):
+        self_similarity(images, KEY, pairs=4, levels=1)

@@ -225,6 +225,14 @@ def test_how_a_stream_is_cut_changes_no_sample(tmp_path):
     assert len(reference(Stream(), tmp_path, FACTS).features) == 50
 
 
+@pytest.mark.parametrize("name", ["seed", "keep", "format"])
+def test_a_fact_may_have_any_name(tmp_path, name):
+    stream = Stream()
+    for value in (1, 2):
+        reference(stream, tmp_path, FACTS | {name: value})
+    assert stream.calls == len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "junk", "other"])
 def test_a_damaged_entry_is_computed_anew(tmp_path, damage):
     stream = Stream()

@@ -178,6 +178,7 @@ def test_generators_with_faults_are_rated_below_one_without(rule):
     [
         (lambda: win_rate(np.zeros(2), np.array([np.nan])), "wins no match"),
         (lambda: win_rate(np.zeros(0), np.zeros(2)), "0 real"),
+        (lambda: win_rate(np.zeros(2), np.zeros(0)), "0 generated"),
         (lambda: bradley_terry(np.ones((2, 2))), "meet itself"),
         (lambda: bradley_terry(-1 + np.eye(2)), "nowhere negative"),
         (lambda: glicko2(newcomers(3), np.zeros((2, 2))), "table is of 2 players"),

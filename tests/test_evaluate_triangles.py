@@ -142,6 +142,19 @@ def test_a_generator_of_blurred_triangles_is_not_precise():
     assert precision(np.round(127.5 * (np.asarray(made) + 1)).astype(np.uint8)) == 0
 
 
+def test_a_generator_is_looked_at_anew():
+    shift = 0.0
+
+    def generator(z):
+        return exact(z) + shift
+
+    latents = jax.random.normal(jax.random.key(2), (64, 6))
+    before = inversion_distances(generator, IMAGES[:2], latents, steps=0)
+    shift = 1.0  # as when the state that it draws from is another one
+    after = inversion_distances(generator, IMAGES[:2], latents, steps=0)
+    assert np.abs(after - before).min() > 1
+
+
 def test_f1_is_the_harmonic_mean():
     assert Score(0.5, 1.0).f1 == pytest.approx(2 / 3)
     assert Score(0.0, 0.0).f1 == 0

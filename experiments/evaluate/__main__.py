@@ -49,6 +49,7 @@ from experiments.evaluate.spaces import (
 )
 from experiments.run import main, programs, say
 from gan_jax.data import cache_directory
+from gan_jax.data.source import content_digest
 from gan_jax.evaluate.features import pixels
 from gan_jax.evaluate.measurement import (
     INCEPTION_NAMES,
@@ -118,6 +119,9 @@ def evaluate(options: Options) -> list[Measurement]:
     fake = sides[1].take(n, options.seed + 1)["real"]
     check(real, fake, sides)
     say(f"real: {sides[0].name}; scored: {sides[1].name}; {n:,} samples of each")
+    for each in sides:
+        if each.labels:
+            say(f"{each.name} draws each of its {each.labels} labels equally often")
     if sides[0].fingerprint == sides[1].fingerprint and sides[0].total is not None:
         say("both are the same samples: copies look better than any others can")
     if drawn < 2 * n:
@@ -160,7 +164,7 @@ def check(real: np.ndarray, fake: np.ndarray, sides: list[Side]) -> None:
         f"{s.name} has {x.dtype} {'x'.join(map(str, x.shape[1:]))}"
         for s, x in zip(sides, (real, fake), strict=True)
     ]
-    if {real.ndim, fake.ndim} == {2, 4}:
+    if 2 in (real.ndim, fake.ndim):
         way = "Features are compared with features of the same function only."
     elif real.shape[-1] != fake.shape[-1]:
         way = "Grey and colour images are not compared; convert one of them."
@@ -192,7 +196,8 @@ def compared(
     def labelled() -> Labelled:
         return to_train_on(side, len(real), options.seed)
 
-    fingerprint = f"{side.fingerprint} n={len(real)} seed={options.seed}"
+    # By content: an .npy file's fingerprint knows its size and time only.
+    fingerprint = f"{side.fingerprint} content={content_digest({'real': real})}"
     for word in options.features:
         found = space(
             word,
@@ -233,8 +238,9 @@ def to_train_on(side: Side, used: int, seed: int) -> Labelled:
     start = used if count - used >= FEW_LABELLED else 0
     if not start:
         say("the classifier learns from the very images that are compared")
-    fingerprint = f"{side.fingerprint} {side.resize} from={start} seed={seed}"
-    return Labelled(arrays["real"][start:], arrays["label"][start:], fingerprint)
+    learnt = {name: arrays[name][start:] for name in ("real", "label")}
+    fingerprint = f"{side.fingerprint} {side.resize} content={content_digest(learnt)}"
+    return Labelled(learnt["real"], learnt["label"], fingerprint)
 
 
 def folder(cache: str) -> Path | None:

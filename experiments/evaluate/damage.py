@@ -40,10 +40,12 @@ def missing_class(pool: Pool, random: np.random.Generator) -> np.ndarray:
     """No image of class 0: a mode was dropped.
 
     Raises:
-      ValueError: for images without labels.
+      ValueError: for images without labels, or none of that class.
     """
     if pool.held_out_labels is None or pool.others_labels is None:
         raise ValueError("the images have no labels, so no class can be left out")
+    if CLASS not in pool.held_out_labels:
+        raise ValueError(f"no image is of class {CLASS}, so it cannot be left out")
     return refilled(pool, pool.held_out_labels != CLASS, pool.others_labels != CLASS)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from experiments import image, sample, toy
 from gan_jax import data
 from gan_jax.data.cache import read
-from gan_jax.data.folder import SUFFIXES
+from gan_jax.data.folder import image_folder, image_zip
 from gan_jax.data.pixels import decode
 from gan_jax.digest import digest
 from gan_jax.gan import latents
@@ -42,6 +42,7 @@ class Side(NamedTuple):
         (n, h, w, c) or features (n, d); "label", if there are labels.
       resize: how its images were resized.
       weights: the generator's, if it is one.
+      labels: how many labels it draws for, each as often as the others.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Side(NamedTuple):
     take: Callable[[int, int], dict[str, np.ndarray]]
     resize: str = "none"
     weights: Weights = "none"
+    labels: int = 0
 
 
 def side(
@@ -143,25 +145,22 @@ def files(path: Path, size: int | None) -> Side:
     side = own if size is None else size
     source = data.open_images(path, side, channels=1 if first.mode == "L" else 3)
     found = of_source(path.name, source)
-    return found._replace(resize="none" if own == side else f"lanczos to {side}")
+    as_it_is = first.size == (side, side)
+    return found._replace(resize="none" if as_it_is else f"lanczos to {side}")
 
 
 def first_image(path: Path) -> Any:
-    """The first image of a folder or a zip."""
+    """The first image of a folder or a zip, of those that are read."""
+    try:
+        name = (image_folder if path.is_dir() else image_zip)(path, 1).names[0]
+    except ValueError as error:
+        raise ValueError(
+            f"{error} It is no run's directory either, for it has no config.json."
+        ) from error
     if path.is_dir():
-        names = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
-        if names:
-            return decode(names[0].read_bytes(), str(names[0]))
-    else:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-            found = sorted(m for m in members if Path(m).suffix.lower() in SUFFIXES)
-            if found:
-                return decode(archive.read(found[0]), f"{path}/{found[0]}")
-    raise ValueError(
-        f"{path}: it holds no images ({', '.join(SUFFIXES)}), and it is no run's "
-        "directory either, for it has no config.json."
-    )
+        return decode((path / name).read_bytes(), f"{path}/{name}")
+    with zipfile.ZipFile(path) as archive:
+        return decode(archive.read(name), f"{path}/{name}")
 
 
 def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Side:
@@ -201,4 +200,5 @@ def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Si
         take,
         f"lanczos to {size}" if resized else "none",
         weights,
+        labels,
     )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
+from gan_jax.evaluate.similarity import checked_bytes
 from gan_jax.evaluate.sliced import sliced_wasserstein
 
 PATCH = 7  # pixels along each side of a patch
@@ -75,8 +76,8 @@ def band_distances(
       The distances.
 
     Raises:
-      ValueError: for sets of different sizes, images that are too small or not square,
-        or another scale.
+      ValueError: for sets of different sizes, images other than uint8, too small or not
+        square, or another scale.
 
     Reference: Karras et al., "Progressive Growing of GANs for Improved Quality,
     Stability, and Variation", 2018, arXiv:1710.10196.
@@ -87,6 +88,7 @@ def band_distances(
             "compared one by one. Take the first n of each, n being the smaller number "
             "(of images in random order), at one size."
         )
+    checked_bytes(a, b)
     if scale not in ("own", "real"):
         raise ValueError(f'scale is "{scale}"; it is "own" or "real".')
     sizes = level_sizes(a.shape[1:3], smallest)

@@ -21,7 +21,7 @@ from gan_jax.digest import digest
 from gan_jax.evaluate.moments import Moments, moments_of
 from gan_jax.evaluate.points import AnyArray, points
 
-FORMAT = 1  # of the file; part of the key
+FORMAT = 2  # of the file; part of the key
 
 
 class Reference(NamedTuple):
@@ -69,9 +69,9 @@ def reference(
             f"facts are {dict(facts)} and keep is {keep}, but an entry is known by "
             "what its features depend on, and keeps at least one of them."
         )
-    known = json.dumps(
-        dict(facts) | {"format": FORMAT, "keep": keep, "seed": seed}, sort_keys=True
-    )
+    # The caller's facts by themselves: one of them may be called "seed", too.
+    whole = {"facts": dict(facts), "format": FORMAT, "keep": keep, "seed": seed}
+    known = json.dumps(whole, sort_keys=True)
     name = f"reference-{hashlib.sha256(known.encode()).hexdigest()[:40]}.npz"
     path = Path(directory) / name
     found = _trusted(path, known)

@@ -50,7 +50,7 @@ def ssim(
       One number a pair, at most 1.
 
     Raises:
-      ValueError: for images of different shapes, or too small.
+      ValueError: for images of different shapes, other than uint8, or too small.
 
     Reference: Wang et al., "Image Quality Assessment: From Error Visibility to
     Structural Similarity", 2004.
@@ -80,7 +80,8 @@ def ms_ssim(
       One number a pair, in [0, 1] for more than one level; 1 for equal images.
 
     Raises:
-      ValueError: for images of different shapes, or too small for the levels.
+      ValueError: for images of different shapes, other than uint8, or too small for the
+        levels.
 
     Reference: Wang, Simoncelli and Bovik, "Multiscale Structural Similarity for Image
     Quality Assessment", 2003.
@@ -95,6 +96,7 @@ def ms_ssim(
             f"the images have shapes {a.shape} and {b.shape}; give pairs of one shape "
             "(n, h, w, c)."
         )
+    checked_bytes(a, b)
     checked_levels(a.shape[1:3], levels)
     found = []
     for start in range(0, len(a), AT_ONCE):
@@ -128,7 +130,8 @@ def self_similarity(
       The mean and how sure it is.
 
     Raises:
-      ValueError: for a set without a pair, or images too small for the levels.
+      ValueError: for a set without a pair, images other than uint8, or too small for
+        the levels.
 
     Reference: Odena, Olah and Shlens, "Conditional Image Synthesis with Auxiliary
     Classifier GANs", 2017, arXiv:1610.09585.
@@ -157,6 +160,16 @@ def most_levels(shape: Sequence[int]) -> int:
     while side >= WINDOW and levels < len(WEIGHTS):
         side, levels = -(-side // 2), levels + 1
     return levels
+
+
+def checked_bytes(*sets: np.ndarray | Array) -> None:
+    """Raises ValueError unless all images are uint8, whose range is known to be 255."""
+    for images in sets:
+        if images.dtype != np.uint8:
+            raise ValueError(
+                f"the images are {images.dtype}, but uint8 is wanted: "
+                "gan_jax.images.to_uint8 quantises images in [-1, 1]."
+            )
 
 
 def checked_levels(shape: Sequence[int], levels: int) -> None:

@@ -88,7 +88,8 @@ def win_rate(
     """
     if rule not in get_args(Rule):
         raise ValueError(f"rule is {rule!r}, but it must be one of {get_args(Rule)}.")
-    if not np.isfinite(real).all() or not np.isfinite(fake).all() or not len(real):
+    finite = np.isfinite(real).all() and np.isfinite(fake).all()
+    if not finite or not len(real) or not len(fake):
         raise ValueError(
             f"{len(real)} real and {len(fake)} generated logits were given, and there "
             "must be some, and finite ones: a NaN wins no match and loses none. Leave "

@@ -26,6 +26,9 @@ def sliced_wasserstein(
     Returns:
       The distance, in the points' own units.
 
+    Raises:
+      ValueError: for sets of different shapes, or another power.
+
     Reference: Bonneel et al., "Sliced and Radon Wasserstein Barycenters of Measures",
     2015; Rabin et al., "Wasserstein Barycenter and Its Application to Texture Mixing",
     2011.
@@ -35,6 +38,11 @@ def sliced_wasserstein(
     >>> float(sliced_wasserstein(a, a + 3, jax.random.key(0)))
     3.0
     """
+    if a.shape != b.shape:
+        raise ValueError(
+            f"the sets have shapes {a.shape} and {b.shape}, but sorted points are "
+            "compared one by one. Take the first n of each, n being the smaller number."
+        )
     if power not in (1, 2):
         raise ValueError(f"power is {power}; the distances here are SW_1 and SW_2.")
     u = jax.random.normal(key, (a.shape[1], directions), a.dtype)

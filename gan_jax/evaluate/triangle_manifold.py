@@ -92,7 +92,7 @@ def manifold_distances(images: Images, seed: int = 0) -> Float[np.ndarray, " n"]
     for i in range(0, len(x), _AT_ONCE):
         part = np.resize(x[i : i + _AT_ONCE], (_AT_ONCE, size * size))
         starts = corners[_nearest(part, bank, _STARTS)].reshape(_AT_ONCE, _STARTS, 6)
-        found.append(_fitted(_triangle(size), _drawable, box, part, starts, 20))
+        found.append(_fitted(_to_triangle(size), box, part, starts, 20))
     return np.concatenate(found)[: len(x)]
 
 
@@ -133,7 +133,9 @@ def inversion_distances(
         raise ValueError(
             f"{len(latents)} latents for {starts} starts an image; draw some thousands."
         )
-    bank = _samples(generator, latents)
+    made = _made(generator)
+    bank = _samples(made, latents)
+    step = _marquardt(lambda z: made(z[None])[0], _any)
     x = images.reshape(len(images), -1).astype(np.float32) / 255
     z = np.asarray(latents)
     box = z.min(axis=0), z.max(axis=0)
@@ -141,7 +143,7 @@ def inversion_distances(
     for i in range(0, len(x), _AT_ONCE):
         part = np.resize(x[i : i + _AT_ONCE], (min(_AT_ONCE, len(x)), x.shape[1]))
         nearest = _nearest(part, bank, starts)
-        found.append(_fitted(_sample(generator), _any, box, part, z[nearest], steps))
+        found.append(_fitted(step, box, part, z[nearest], steps))
     return np.concatenate(found)[: len(x)]
 
 
@@ -172,7 +174,7 @@ def score(
       The score.
     """
     ours, starts = jax.random.split(key)
-    made = _samples(generator, jax.random.normal(ours, (samples, latent)))
+    made = _samples(_made(generator), jax.random.normal(ours, (samples, latent)))
     pixels = np.round(255 * np.clip(made, 0, 1)).astype(np.uint8)
     wanted, _ = triangles(held_out, size, seed)
     latents = jax.random.normal(starts, (_LATENTS, latent))
@@ -199,16 +201,17 @@ def _nearest(x: np.ndarray, bank: np.ndarray, count: int) -> np.ndarray:
 
 
 def _fitted(
-    image: Image,
-    allowed: Allowed,
+    step: Callable[..., Any],
     box: tuple[Any, Any],
     x: Float[np.ndarray, "n pixels"],
     starts: Float[np.ndarray, "n k d"],
     steps: int,
 ) -> Float[np.ndarray, " n"]:
-    """``min_v |x - image(v)|`` in a box, from each start; the best end counts."""
+    """``min_v |x - image(v)|`` in a box, from each start; the best end counts.
+
+    The step is `_marquardt`'s.
+    """
     # No loop of XLA's: inside one, convolutions are many times slower on CPUs.
-    step = _marquardt(image, allowed)
     damping = np.full(starts.shape[:2], 1e-2, np.float32)
     v, damping, error = step(jnp.asarray(starts), damping, damping * np.inf, x, *box)
     for _ in range(steps):
@@ -216,7 +219,6 @@ def _fitted(
     return np.sqrt(np.asarray(error).min(axis=1))
 
 
-@functools.lru_cache(maxsize=8)
 def _marquardt(image: Image, allowed: Allowed) -> Callable[..., Any]:
     """One step of least squares at many places, whose damping answers to its success.
 
@@ -246,9 +248,9 @@ def _marquardt(image: Image, allowed: Allowed) -> Callable[..., Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _triangle(size: int) -> Image:
-    """The image of six numbers."""
-    return lambda v: cover(v.reshape(1, 3, 2), size, jnp)[0]
+def _to_triangle(size: int) -> Callable[..., Any]:
+    """The step towards the image of six numbers."""
+    return _marquardt(lambda v: cover(v.reshape(1, 3, 2), size, jnp)[0], _drawable)
 
 
 def _drawable(v: Float[Array, "6"]) -> Array:
@@ -261,23 +263,19 @@ def _any(_: Array) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=8)
 def _made(generator: Generator) -> Callable[[Array], Array]:
-    """Samples as flat pixels in [0, 1]."""
+    """Samples as flat pixels in [0, 1].
+
+    A program of its own for each call: what a function closes over may have changed
+    since the last one, and a program that was kept would not know.
+    """
     return jax.jit(lambda z: (generator(z).reshape(len(z), -1) + 1) / 2)
 
 
-def _samples(generator: Generator, latents: Array) -> np.ndarray:
+def _samples(made: Callable[[Array], Array], latents: Array) -> np.ndarray:
     """Of all latents, a part at a time."""
-    parts = range(0, len(latents), _MADE)
-    made = [_made(generator)(latents[i : i + _MADE]) for i in parts]
-    return np.concatenate([np.asarray(part) for part in made])
-
-
-@functools.lru_cache(maxsize=8)
-def _sample(generator: Generator) -> Image:
-    """The image of one z."""
-    return lambda z: _made(generator)(z[None])[0]
+    parts = [made(latents[i : i + _MADE]) for i in range(0, len(latents), _MADE)]
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _checked(images: np.ndarray) -> None:
