@@ -27,6 +27,7 @@ from experiments.rows import markdown
 from experiments.run import plain, train
 from gan_jax.evaluate.attributes import FaceReader, drawn, face_reader, reader_of
 from gan_jax.evaluate.features import load, pca
+from gan_jax.facts import versions
 from gan_jax.gan import SETTLING, latents
 from gan_jax.images import grid, save_png, to_uint8
 from gan_jax.kernel import State
@@ -107,7 +108,7 @@ class Judge:
 def reader(size: int, reading: Reading, place: Path) -> FaceReader:
     """The reader in ``place``, trained if it is not there."""
     facts = dataclasses.asdict(reading)
-    file = place / f"reader{size}-{digest_of(facts)}.npz"
+    file = place / f"reader{size}-{digest_of(facts | {'versions': versions()})}.npz"
     if file.exists():
         return reader_of(load(file))
     made = face_reader(size, **facts)
@@ -143,7 +144,7 @@ def numbers(
     cfg: celeba.Config, samples: int, reading: Reading, directory: Path
 ) -> Numbers:
     """Train one seed, keep a picture, and look at its samples."""
-    known = plain("celeba", cfg)
+    known = {"config": plain("celeba", cfg), "versions": versions()}
     place = directory / f"run-seed{cfg.seed}-{digest_of(known)}"
     state = trained(cfg, place)
     model = image.model(cfg)

@@ -158,10 +158,12 @@ def kept(
 def compared(contest: Contest, seconds: float, at: Place) -> dict[str, Any]:
     """All entries of a task: the time of a step, the steps, every seed's numbers."""
     entries = contest.entries()
+    here = machine()
     recipe = {
         "config": plain(contest.name, contest.config),
         "entries": [entry.name for entry in entries],
         "steps_per_call": contest.steps_per_call,
+        "machine": [here["processor"], here["cores"]],
     }
     run = functools.partial(step_seconds, contest)
     times = kept(contest, "times", recipe, run, at)(0)
