@@ -92,17 +92,27 @@ class Calls:
         # One global batch also for pmap, which would have it in parts.
         put = sharded(self._everywhere.mesh).put
         key = placed(self._abstract(key), on_host(key))
-        return key, self._arrays, put(self._feed.get(0), 0)
+        return key, self._arrays, put(self._share(), 0)
+
+    def _share(self) -> Any:
+        """This process's part of the first batch."""
+        got, size = self._feed.get(0), self._feed.batch_size
+        processes = jax.process_count()
+        rows = {len(x) for x in jax.tree.leaves(got)}
+        if rows - {size // processes}:
+            raise ValueError(
+                f"the feed's batch is of {size} samples, of which each of {processes} "
+                f"process(es) gets {size // processes}, but get(0) has {sorted(rows)}. "
+                "Give the order process_index=jax.process_index() and "
+                "process_count=jax.process_count()."
+            )
+        return got
 
     def _abstract(self, tree: Any) -> Any:
         def abstract(x: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._everywhere)
 
         return jax.tree.map(abstract, tree)
-
-    def number(self, step: int) -> int:
-        """How many calls lie before ``step``."""
-        return -(-step // self._k)
 
     def end(self, step: int) -> int:
         """Where the call that begins at ``step`` ends: a multiple of k, or the end."""

@@ -18,6 +18,7 @@ is sent to the others. So the state must be replicated, and no shared disk is ne
 """
 
 import contextlib
+import errno
 import itertools
 import os
 import warnings
@@ -235,9 +236,9 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         for step in steps:
             try:
                 facts = self._facts(step)
-            except _OURS:
-                raise
             except Exception as error:
+                if _of_the_machine(error):
+                    raise
                 self._give_up(step, error)
                 continue
             name = f"the checkpoint of step {step}"
@@ -246,9 +247,9 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
                 arrays = self._arrays(step, expected, facts["format"])
                 if digest_of(expected, arrays) != facts["digest"]:
                     raise ValueError("its numbers do not match its digest")
-            except _OURS:
-                raise
             except Exception as error:
+                if _of_the_machine(error):
+                    raise
                 self._give_up(step, error)
                 continue
             self._finite = finite_leaves(expected, arrays)
@@ -283,5 +284,19 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         return sorted((self.directory / BAD).glob("*"))
 
 
-# Errors of this machine, at this moment, not of the checkpoint.
-_OURS = (MemoryError, PermissionError)
+_MOMENTARY = {
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT", "EHOSTDOWN")
+    if hasattr(errno, name)
+}
+
+
+def _of_the_machine(error: BaseException | None) -> bool:
+    """Whether this machine failed at this moment, and not the checkpoint."""
+    while error is not None:
+        if isinstance(error, MemoryError | PermissionError):
+            return True
+        if isinstance(error, OSError) and error.errno in _MOMENTARY:
+            return True
+        error = error.__cause__
+    return False

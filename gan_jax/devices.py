@@ -76,7 +76,16 @@ def sharded(mesh: Mesh | None = None) -> Parallel:
         )
 
     def replicate(tree: Any) -> Any:
-        return jax.device_put(tree, everywhere)
+        if jax.process_count() == 1:
+            return jax.device_put(tree, everywhere)
+        # It would gather the copies of all processes first, to see that they are equal:
+        # as many times the data on every device.
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(
+                everywhere, np.asarray(x), np.shape(x)
+            ),
+            tree,
+        )
 
     return Parallel(None, mesh.size, compiled, put, replicate)
 
@@ -145,14 +154,18 @@ def memory_for_data() -> int:
     """How many bytes of data may lie on each device: 40 % of what it has.
 
     The rest is for the state and for what the step works on. A CPU's memory is the
-    host's, shared by all its devices.
+    host's, shared by all its devices. Several processes, which must all ask, get one
+    answer, that of the least.
     """
     limits = [(d.memory_stats() or {}).get("bytes_limit") for d in jax.local_devices()]
     known = [limit for limit in limits if limit]
-    if known:
-        return int(0.4 * min(known))
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(0.4 * host / jax.local_device_count())
+    least = 0.4 * (min(known) if known else host / jax.local_device_count())
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        least = multihost_utils.process_allgather(np.float32(least)).min()
+    return int(least)
 
 
 def check_divisible(batch_size: int, devices: int) -> None:

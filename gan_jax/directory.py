@@ -47,8 +47,10 @@ def lock(directory: str | os.PathLike[str]) -> Iterator[None]:
         os.ftruncate(file, 0)
         holder = {"pid": os.getpid(), "host": socket.gethostname()}
         os.pwrite(file, json.dumps(holder).encode(), 0)
-        yield
-        os.ftruncate(file, 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(file, 0)
     finally:
         os.close(file)
 

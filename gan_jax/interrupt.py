@@ -11,6 +11,7 @@ handler of Python's set after its own would silence it, so none is set. Ctrl-C i
 where there is one process only; several are stopped by SIGTERM.
 """
 
+import itertools
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -19,6 +20,11 @@ from typing import Any
 import jax
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+# How often this process has asked whether to stop. JAX wants the number, and agrees on
+# one that is 1 above the largest it has seen, which is 0 before anybody asked: a count
+# that began where a run is taken up would have passed it by, and the signal were lost.
+_ASKED = itertools.count(1)
 
 
 class Interrupt:
@@ -45,17 +51,12 @@ class Interrupt:
                     self._former[number] = signal.signal(number, self._note)
         return self
 
-    def reached(self, call: int) -> bool:
-        """Whether to stop here.
-
-        Args:
-          call: the number of the call that has just been made. In a program of several
-            processes all must ask with the same numbers, one after the other.
-        """
+    def reached(self) -> bool:
+        """Whether to stop here. In several processes all must ask equally often."""
         if jax.distributed.is_initialized():
             from jax.experimental import multihost_utils
 
-            if multihost_utils.reached_preemption_sync_point(call):
+            if multihost_utils.reached_preemption_sync_point(next(_ASKED)):
                 return True
         return self.signal is not None
 

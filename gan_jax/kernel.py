@@ -214,7 +214,8 @@ def kernel(
             for player, decay in decays.items()
         }
         new = new._replace(step=state.step + 1, ema=averages)
-        beyond = {player: ~((d >= 0) & (d <= 1)) for player, d in decays.items()}
+        # Not ~, for a schedule may return a plain number: ~True is -2.
+        beyond = {p: jnp.logical_not((d >= 0) & (d <= 1)) for p, d in decays.items()}
         return _whole_or_not_at_all(state, new, faulty, beyond, info)
 
     def move(
@@ -289,7 +290,7 @@ def _learning_rate(player: str, opt: Any) -> Info:
     return {f"{player}/learning_rate": rates[0]} if rates else {}
 
 
-def _decay(decay: float | Schedule, step: Array) -> Array:
+def _decay(decay: float | Schedule, step: Array) -> Array | float:
     if callable(decay):
         return decay(step)
     return jnp.minimum(decay, (1 + step) / (10 + step))

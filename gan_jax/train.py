@@ -164,6 +164,8 @@ def fit(
         recorder.say(f"{feed.describe}; {parallel.devices} device(s)")
         calls = Calls(kernel, feed, parallel, steps_per_call, steps)
         state, step, window = _begin(calls, key, checkpoints, recorder)
+        if path is not None and config is not None and jax.process_index() == 0:
+            write_config(path, config)
         watch = Watch(
             events,
             path,
@@ -196,7 +198,7 @@ def _loop(
     if step == 0:
         watch.draw(state, step)
     block = calls.get(step)
-    stop = interrupt.reached(calls.number(step))
+    stop = interrupt.reached()
     while step < events.steps and not stop:
         state, infos = calls(state, step, block)
         if step == first:
@@ -213,7 +215,7 @@ def _loop(
             watch.see(before, state)
             before = None
             watch.act(state, step)
-        stop = interrupt.reached(calls.number(step))
+        stop = interrupt.reached()
     if before is not None:
         watch.see(before, state)
     return Result(state, step, step < events.steps)
@@ -267,14 +269,13 @@ def _claim(
     config: Mapping[str, Any] | None,
     may_change: Collection[str],
 ) -> None:
-    """Make sure that the directory is of this run, and say so in it."""
+    """Make sure that the directory is of this run."""
     new = checkpoints.empty()
     if config is None or jax.process_index() > 0:
         return
     stored = read_config(directory)
     if stored is not None and not new:
         check_config(stored, config, may_change)
-    write_config(directory, config)
 
 
 def _check(events: Events, k: int, feed: Feed, parallel: Parallel) -> None:

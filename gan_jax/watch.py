@@ -22,7 +22,7 @@ Evaluate = Callable[[State], Mapping[str, float]]
 
 
 class Diverged(FloatingPointError):  # noqa: N818  as the field says it
-    """Too many steps in a row were not finite. The last checkpoint is good."""
+    """Too many steps in a row were not finite. None of them was applied."""
 
 
 class Call(NamedTuple):
@@ -102,7 +102,8 @@ class Watch:
             self._window.add(info)
             bad = info.get("bad", 0)
             if self._stop_after_bad is not None and bad >= self._stop_after_bad:
-                raise Diverged(_diagnosis(step, info, state))
+                kept = self._checkpoints is not None
+                raise Diverged(_diagnosis(step, info, state, kept))
 
     def act(self, state: State, step: int) -> None:
         """Do what is due when ``step`` steps are taken."""
@@ -153,13 +154,15 @@ class Watch:
         images.save_png(self._directory / "run.png", picture)
 
 
-def _diagnosis(step: int, info: Mapping[str, float | int], state: State) -> str:
+def _diagnosis(
+    step: int, info: Mapping[str, float | int], state: State, kept: bool
+) -> str:
     paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(state)]
     leaf = int(info.get("nonfinite_leaf", -1))
     where = f"{paths[leaf]} or its gradient" if leaf >= 0 else "an unknown leaf"
+    good = "Checkpoints, if there are any, are good. " if kept else ""
     return (
         f"{info['bad']} steps in a row, up to step {step}, were not finite; none of "
-        f"them was applied. The first value gone bad is in {where}. The last "
-        "checkpoint is good. Look at the data, or try a lower learning rate or a "
-        "stronger penalty."
+        f"them was applied. The first value gone bad is in {where}. {good}"
+        "Look at the data, or try a lower learning rate or a stronger penalty."
     )

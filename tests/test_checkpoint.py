@@ -1,5 +1,6 @@
 """Checkpoints: what was saved comes back, or it is said that it does not."""
 
+import errno
 import gc
 import json
 import os
@@ -319,6 +320,26 @@ def test_an_error_in_writing_is_named_and_harms_nothing(tmp_path: Path) -> None:
         assert checkpoints.restore(state(0))[1] == 1
         checkpoints.save(3, state(3))
         assert checkpoints.restore(state(0))[1] == 3
+
+
+def test_an_error_of_the_machine_sets_nothing_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, 1, 2)
+
+    def too_many(*_: Any) -> Any:
+        try:
+            raise OSError(errno.EMFILE, "too many open files")
+        except OSError as error:
+            raise ValueError("nothing could be read") from error
+
+    with Checkpoints(tmp_path) as checkpoints:
+        for reads in ("read_facts", "read_arrays"):
+            with monkeypatch.context() as patch:
+                patch.setattr(store, reads, too_many)
+                with pytest.raises(ValueError, match="nothing could be read"):
+                    checkpoints.restore(state(0))
+        assert checkpoints.restore(state(0))[1] == 2
 
 
 def test_half_written_steps_are_not_seen_and_are_cleared(tmp_path: Path) -> None:

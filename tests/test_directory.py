@@ -56,6 +56,8 @@ def test_without_file_locks_the_pid_decides(
     monkeypatch.setattr(directory, "_flock", lambda file, path: False)
     with lock(tmp_path), pytest.raises(BlockingIOError), lock(tmp_path):
         pass
+    with pytest.raises(KeyError), lock(tmp_path):  # it failed, and let go
+        raise KeyError
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
     holder = json.dumps({"pid": dead.pid, "host": directory.socket.gethostname()})

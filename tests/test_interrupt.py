@@ -16,7 +16,7 @@ import signal, sys, time
 from gan_jax.interrupt import Interrupt
 with Interrupt() as interrupt:
     print("ready", flush=True)
-    while not interrupt.reached(0):
+    while not interrupt.reached():
         time.sleep(0.01)
     print("noted", interrupt.signal.name, flush=True)
     if "stay" in sys.argv:
@@ -32,15 +32,15 @@ def send(number: int) -> None:
 def test_first_signal_is_noted_and_handlers_return(number: signal.Signals) -> None:
     former = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     with Interrupt() as interrupt:
-        assert not interrupt.reached(0)
+        assert not interrupt.reached()
         assert signal.getsignal(number) not in former
         send(number)
-        assert interrupt.reached(1)
+        assert interrupt.reached()
         assert interrupt.signal == number
         # Already: a second signal does what it always did.
         assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == former
     with Interrupt() as interrupt:
-        assert not interrupt.reached(0)
+        assert not interrupt.reached()
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == former
 
 
@@ -56,7 +56,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
     try:
         with Interrupt() as interrupt:
             send(signal.SIGINT)
-            assert not interrupt.reached(0)
+            assert not interrupt.reached()
     finally:
         signal.signal(signal.SIGINT, former)
 
@@ -66,7 +66,7 @@ def test_notes_nothing_in_another_thread() -> None:
 
     def run() -> None:
         with Interrupt() as interrupt:
-            seen.append(interrupt.reached(0))
+            seen.append(interrupt.reached())
 
     before = signal.getsignal(signal.SIGTERM)
     thread = threading.Thread(target=run)

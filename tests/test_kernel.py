@@ -225,6 +225,15 @@ def test_an_average_may_follow_a_schedule():
     chex.assert_trees_all_close(state.ema["gen"], held)
 
 
+def test_a_schedule_of_a_decay_may_return_a_plain_number():
+    trained = model(ema=optax.constant_schedule(0.75))
+    before, batch = start(trained)
+    state, info = jax.jit(trained.step)(before, batch)
+    assert int(info["bad"]) == int(state.skipped) == 0
+    mean = optax.incremental_update(state.params["gen"], before.ema["gen"], 0.25)
+    chex.assert_trees_all_close(state.ema["gen"], mean, rtol=1e-6)
+
+
 @pytest.mark.parametrize("decay", [-0.5, 1.5, jnp.nan])
 def test_a_decay_that_makes_no_average_is_a_fault_of_the_average(decay):
     with pytest.raises(ValueError, match=r"decays .*lie in \[0, 1\]"):

@@ -19,7 +19,7 @@ from gan_jax.checkpoint import Checkpoints
 from gan_jax.data.feed import Feed
 from gan_jax.devices import data_mesh, pmapped, sharded
 from gan_jax.digest import digest
-from gan_jax.directory import lock
+from gan_jax.directory import lock, read_config
 from gan_jax.interrupt import Interrupt
 from gan_jax.kernel import Kernel, Objective, alternating
 from gan_jax.train import Diverged, fit
@@ -101,9 +101,11 @@ class Stop(Interrupt):
     """A signal that comes when a given number of calls is made."""
 
     at = 0
+    asked = -1
 
-    def reached(self, call: int) -> bool:
-        return call >= Stop.at
+    def reached(self) -> bool:
+        self.asked += 1
+        return self.asked >= Stop.at
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
@@ -263,6 +265,19 @@ def test_nan_in_a_row_ends_the_run_and_names_the_leaf(tmp_path: Path) -> None:
     once = kernel(poison=lambda step: jnp.where(step == 5, jnp.inf, 1.0))
     result = run(None, kernel=once, stop_after_bad=3)
     assert (int(result.state.skipped), int(result.state.bad)) == (1, 0)
+
+
+def test_a_feed_of_another_share_of_the_batch_is_refused() -> None:
+    half = feed(N)._replace(get=feed(N // 2).get)
+    with pytest.raises(ValueError, match=r"batch is of 8 .* get\(0\) has \[4\]"):
+        run(None, feed=half)
+
+
+def test_a_run_that_is_refused_leaves_the_configuration(tmp_path: Path) -> None:
+    run(tmp_path, steps=12, config={"steps": 12})
+    with pytest.raises(ValueError, match="has taken 12 already"):
+        run(tmp_path, steps=4, config={"steps": 4}, may_change=["steps"])
+    assert read_config(tmp_path) == {"steps": 12}
 
 
 def test_wrong_numbers_are_refused_before_any_work(tmp_path: Path) -> None:
