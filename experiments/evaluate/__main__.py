@@ -196,8 +196,6 @@ def compared(
     def labelled() -> Labelled:
         return to_train_on(side, len(real), options.seed)
 
-    # By content: an .npy file's fingerprint knows its size and time only.
-    fingerprint = f"{side.fingerprint} content={content_digest({'real': real})}"
     for word in options.features:
         found = space(
             word,
@@ -207,7 +205,7 @@ def compared(
             cache=cache,
             weights=options.inception_weights,
         )
-        x = real_features(found, real, fingerprint, cache)
+        x = real_features(found, real, side.fingerprint, cache)
         y = found.features(fake)
         yield "features", sets(x, y, found.record)
         if found.features.head is not None:

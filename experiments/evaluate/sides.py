@@ -9,7 +9,6 @@ faces:2000:32:7                 2,000 drawn faces of 32 pixels, of seed 7
 digits                          scikit-learn's
 """
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,7 +20,6 @@ from experiments import image, sample, toy
 from gan_jax import data
 from gan_jax.data.cache import read
 from gan_jax.data.folder import image_folder, image_zip
-from gan_jax.data.pixels import decode
 from gan_jax.digest import digest
 from gan_jax.gan import latents
 from gan_jax.images import to_uint8
@@ -152,15 +150,12 @@ def files(path: Path, size: int | None) -> Side:
 def first_image(path: Path) -> Any:
     """The first image of a folder or a zip, of those that are read."""
     try:
-        name = (image_folder if path.is_dir() else image_zip)(path, 1).names[0]
+        found = (image_folder if path.is_dir() else image_zip)(path, 1)
     except ValueError as error:
         raise ValueError(
             f"{error} It is no run's directory either, for it has no config.json."
         ) from error
-    if path.is_dir():
-        return decode((path / name).read_bytes(), f"{path}/{name}")
-    with zipfile.ZipFile(path) as archive:
-        return decode(archive.read(name), f"{path}/{name}")
+    return found.image(0)
 
 
 def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Side:

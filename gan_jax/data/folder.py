@@ -6,11 +6,15 @@ import stat
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gan_jax.data.pixels import MAX_FILE_BYTES, decode, fit, preprocessing
 from gan_jax.data.source import Sample, checked
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 
@@ -48,10 +52,15 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.names)
 
+    def image(self, index: int) -> "Image":
+        """As the file holds it, neither cut nor resized nor converted."""
+        name = self.names[checked(index, len(self))]
+        return decode(self._read(name), f"{self._origin}/{name}")
+
     def __getitem__(self, index: int) -> Sample:
         i = checked(index, len(self))
         name = f"{self._origin}/{self.names[i]}"
-        image = decode(self._read(self.names[i]), name)
+        image = self.image(i)
         sample = {"real": fit(image, self._size, self._crop, self._channels, name)}
         if self._labels is None:
             return sample

@@ -31,6 +31,7 @@ from gan_jax.evaluate.triangles import (
 DELTA = 0.75  # a distance that still counts as none; images have pixels in [0, 1]
 _START_FROM = 8192  # triangles among which projections start
 _STARTS = 4  # of them for each image
+_STEPS, _STARTS_OF_Z = 20, 8  # of an inversion, if nothing is said
 _LATENTS = 4096  # among which inversions start
 _MADE = 256  # samples made in one call
 _AT_ONCE = 32  # images projected in one call
@@ -106,8 +107,8 @@ def inversion_distances(
     images: Images,
     latents: Float[Array, "m d"],
     *,
-    steps: int = 20,
-    starts: int = 8,
+    steps: int = _STEPS,
+    starts: int = _STARTS_OF_Z,
 ) -> Float[np.ndarray, " n"]:
     """How far images lie from what a generator makes: ``min_z |x - (G(z) + 1) / 2|``.
 
@@ -133,7 +134,17 @@ def inversion_distances(
         raise ValueError(
             f"{len(latents)} latents for {starts} starts an image; draw some thousands."
         )
-    made = _made(generator)
+    return _inverted(_made(generator), images, latents, steps, starts)
+
+
+def _inverted(
+    made: Callable[[Array], Array],
+    images: Images,
+    latents: Float[Array, "m d"],
+    steps: int,
+    starts: int,
+) -> Float[np.ndarray, " n"]:
+    """`inversion_distances` by the program of `_made`."""
     bank = _samples(made, latents)
     step = _marquardt(lambda z: made(z[None])[0], _any)
     x = images.reshape(len(images), -1).astype(np.float32) / 255
@@ -174,11 +185,12 @@ def score(
       The score.
     """
     ours, starts = jax.random.split(key)
-    made = _samples(_made(generator), jax.random.normal(ours, (samples, latent)))
-    pixels = np.round(255 * np.clip(made, 0, 1)).astype(np.uint8)
+    made = _made(generator)
+    drawn = _samples(made, jax.random.normal(ours, (samples, latent)))
+    pixels = np.round(255 * np.clip(drawn, 0, 1)).astype(np.uint8)
     wanted, _ = triangles(held_out, size, seed)
     latents = jax.random.normal(starts, (_LATENTS, latent))
-    distances = inversion_distances(generator, wanted, latents)
+    distances = _inverted(made, wanted, latents, _STEPS, _STARTS_OF_Z)
     return Score(
         precision(pixels.reshape(-1, size, size, 1), delta),
         float((distances < delta).mean()),
