@@ -341,6 +341,10 @@ def test_real_features_are_kept_by_what_they_depend_on() -> None:
     again = spaces.real_features(space, images, "a", Path("kept"))
     np.testing.assert_array_equal(again, first)
     assert not calls
+    # Other content, though what names the data set is the same.
+    spaces.real_features(space, drawn(10, seed=1), "a", Path("kept"))
+    assert calls == [10]
+    calls.clear()
     other = space._replace(record=spaces.record(features, "lanczos to 8"))
     for what, where in (((space, "b"), "kept"), ((other, "a"), "kept")):
         spaces.real_features(what[0], images, what[1], Path(where))

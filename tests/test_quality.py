@@ -244,6 +244,7 @@ def test_the_digits_of_mnist_are_divided():
     assert set(labels) == set(other_labels) == set(range(10))
     task = command.TASKS["stacked_mnist"].on(Given(SHARED, 1.0, SHARED))
     assert not task.lacks
+    assert "sha256=" in task.recipe["data"]  # other digits are other results
 
 
 @pytest.mark.usefixtures("optimised")
