@@ -109,7 +109,7 @@ def test_a_signal_to_one_stops_both_and_they_go_on(
     assert 2 <= step < STEPS
     # Before the first call of a run that is taken up: that signal is heard, too.
     running = pair(directory, cache)
-    wait_for(running[0], "taken up at step")
+    wait_for(running[0], "digits: ")  # both are there; the data is yet to be read
     running[1].send_signal(signal.SIGTERM)
     later, digest = halted(running)
     assert step <= later < STEPS
