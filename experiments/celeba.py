@@ -72,7 +72,11 @@ PRESETS = {
 def source(cfg: Config) -> data.Source:
     """The faces."""
     if cfg.data == "faces":
-        return data.faces(cfg.faces, cfg.size, seed=0)
+        faces = data.faces(cfg.faces, cfg.size, seed=0)
+        as_drawn = cfg.crop is None and cfg.channels == 3
+        if as_drawn:
+            return faces
+        return data.Resized(faces, cfg.size, cfg.crop, cfg.channels)
     if Path(cfg.data).exists():
         return data.open_images(cfg.data, cfg.size, cfg.crop, cfg.channels)
     if "/" in cfg.data or Path(cfg.data).suffix:

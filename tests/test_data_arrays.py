@@ -1,6 +1,7 @@
 """Arrays in memory, .npy, .npz, IDX and scikit-learn's digits."""
 
 import gzip
+import os
 import pickle
 import struct
 import zipfile
@@ -105,6 +106,41 @@ def test_npz(tmp_path: Path, real: str, save: object) -> None:
     assert sample["attributes"].tolist() == [0, 0, 0, 1, 0, 0]
     np.savez(tmp_path / "y.npz", images())
     assert len(numpy_arrays(tmp_path / "y.npz")) == 6
+
+
+def test_labels_are_counted_from_0_and_classes_say_what_they_were(
+    tmp_path: Path,
+) -> None:
+    label = np.array([26, 1, 3, 1, 26, 3])
+    np.savez(tmp_path / "x.NPZ.npz", real=images(), label=label - 2)
+    (tmp_path / "x.NPZ.npz").rename(tmp_path / "x.NPZ")
+    (tmp_path / "x-images-idx3-ubyte").write_bytes(idx(images(channels=1)[..., 0]))
+    (tmp_path / "x-labels-idx1-ubyte").write_bytes(idx(label.astype(np.uint8)))
+    for source, classes in (
+        (numpy_arrays(tmp_path / "x.NPZ"), ("-1", "1", "24")),
+        (idx_images(tmp_path / "x-images-idx3-ubyte"), ("1", "3", "26")),
+    ):
+        assert source.classes == classes
+        assert source.arrays["label"].tolist() == [2, 0, 1, 0, 2, 1]
+
+
+def test_files_of_one_size_and_time_are_told_apart(tmp_path: Path) -> None:
+    def fingerprint(real: np.ndarray) -> str:
+        np.save(tmp_path / "x.npy", real)
+        os.utime(tmp_path / "x.npy", (0, 0))
+        return numpy_arrays(tmp_path / "x.npy").fingerprint
+
+    assert fingerprint(images()) == fingerprint(images())
+    assert fingerprint(images()) != fingerprint(images() + np.uint8(1))
+
+
+def test_a_damaged_npz_that_was_compressed_is_named(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", real=images())
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    data[60:90] = b"\xff" * 30  # no code of deflate
+    (tmp_path / "x.npz").write_bytes(data)
+    with pytest.raises(ValueError, match=r"x\.npz"):
+        numpy_arrays(tmp_path / "x.npz")
 
 
 class Mark:

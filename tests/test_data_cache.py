@@ -1,6 +1,8 @@
 """The cache gives back what the source gives, or builds itself anew."""
 
+import hashlib
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -58,6 +60,18 @@ def test_a_second_run_reads_nothing(tmp_path: Path) -> None:
     same(cached(source, tmp_path), Counted(300))
     assert source.reads == reads
     assert sorted(p.suffix for p in tmp_path.iterdir()) == ["", ".lock"]
+
+
+def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
+    name = hashlib.sha256(b"1 counted").hexdigest()[:40]
+    drafts = [f"{name}.tmp-{platform.node()}-a", f"{name}.tmp-elsewhere-a"]
+    drafts.append(f"other.tmp-{platform.node()}-a")
+    for draft in drafts:
+        (tmp_path / draft).mkdir()
+    cached(Counted(3), tmp_path)
+    assert (tmp_path / name).is_dir()
+    # Another host's may be at work still, and so may the build of another entry.
+    assert [(tmp_path / draft).exists() for draft in drafts] == [False, True, True]
 
 
 def test_sources_that_gather_are_cached_alike(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Resident and streamed batches are equal, whatever the order of the steps."""
 
+import contextlib
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,34 @@ def test_close_ends_the_threads() -> None:
     assert running() > before
     chosen.close()
     assert running() == before
+
+
+def test_close_ends_who_waits_in_another_thread() -> None:
+    gate, ended = threading.Event(), threading.Event()
+
+    class Slow(OneByOne):
+        def __getitem__(self, index: int) -> Sample:
+            gate.wait(60)
+            return super().__getitem__(index)
+
+    gate.set()
+    chosen = streaming(Slow(), ORDER, flip=False, threads=1)
+    gate.clear()
+
+    def wait() -> None:
+        with contextlib.suppress(CancelledError):
+            chosen.get(2)  # behind those that are read ahead: never begun
+        ended.set()
+
+    threading.Thread(target=chosen.get, args=(0,), daemon=True).start()
+    threading.Thread(target=wait, daemon=True).start()
+    time.sleep(0.2)
+    closing = threading.Thread(target=chosen.close)
+    closing.start()
+    time.sleep(0.2)
+    gate.set()
+    closing.join()
+    assert ended.wait(10)
 
 
 @pytest.mark.parametrize("source", [OneByOne, in_arrays])

@@ -286,6 +286,34 @@ def test_damaged_zips_are_named(tmp_path: Path) -> None:
         image_zip(path, 8)[0]
 
 
+def test_a_damaged_member_that_was_compressed_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 4, (64, 64, 3), np.uint8) * 80
+    path, pixels = tmp_path / "x.zip", encoded(Image.fromarray(noise), compress_level=0)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("a.png", pixels)
+    data = bytearray(path.read_bytes())
+    data[40:60] = b"\xff" * 20  # no code of deflate
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"a\.png.*damaged"):
+        image_zip(path, 8)[0]
+
+
+def test_a_folder_that_may_not_be_read_is_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{name}/0.png": flat("red") for name in ("ant", "cat", "dog")}
+    root, listed = folder(tmp_path / "images", files), os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "ant":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match="ant"):
+        image_folder(root, 8)
+
+
 def test_a_zip_is_read_from_many_threads(tmp_path: Path) -> None:
     files = {f"{i:03d}.png": flat((i, 255 - i, 0)) for i in range(200)}
     source = image_zip(archive(tmp_path / "x.zip", files), 8)
@@ -300,6 +328,8 @@ def test_fingerprints_follow_content_and_preprocessing(opened: Callable) -> None
     assert one != opened(files, 16).fingerprint
     assert one != opened(files, 8, 4).fingerprint
     assert one != opened(files, 8, None, 1).fingerprint
+    larger = {"a.png": flat("red", size=(80, 80)), "b.png": flat("blue")}
+    assert one != opened(larger, 8).fingerprint
     assert one != opened(files | {"c.png": flat("red")}, 8).fingerprint
 
 

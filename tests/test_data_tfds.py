@@ -91,6 +91,19 @@ def test_older_versions_are_read_and_the_newest_is_preferred(
     old = tfds_images("celeb_a:2.0.1", data_dir=tmp_path)
     assert "celeb_a/2.0.1" in old.fingerprint
     assert "celeb_a/2.1.0" in tfds_images(data_dir=path).fingerprint
+    for name in ("cifar10", "celeb_a:2.0.1"):
+        with pytest.raises(ValueError, match=f"celeb_a:2.1.0, not {name}"):
+            tfds_images(name, data_dir=path)
+
+
+def test_one_of_several_configs_must_be_named(data_dir: Path, tmp_path: Path) -> None:
+    for config in ("64", "1024"):
+        edited(data_dir, tmp_path / config)
+        (tmp_path / "celeb_a").mkdir(exist_ok=True)
+        (tmp_path / config / "celeb_a").rename(tmp_path / "celeb_a" / config)
+    with pytest.raises(ValueError, match="one of celeb_a/1024, celeb_a/64"):
+        tfds_images(data_dir=tmp_path)
+    assert len(tfds_images("celeb_a/64", data_dir=tmp_path)) == 48
 
 
 def test_an_absent_data_set_shows_three_ways_on(tmp_path: Path) -> None:

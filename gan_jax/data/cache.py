@@ -6,10 +6,12 @@ renamed when whole, so a reader never sees half of it. What fails its digest is 
 """
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -107,6 +109,10 @@ def _trusted(entry: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
 
 
 def _build(source: Source, entry: Path, threads: int) -> None:
+    own = f"{entry.name}.tmp-{platform.node()}-"
+    for left in entry.parent.glob(f"{glob.escape(own)}*"):
+        # Of a build that was killed: while this host's lock is ours no other is at it.
+        shutil.rmtree(left, ignore_errors=True)
     first = {name: np.asarray(value) for name, value in source[0].items()}
     wanted = len(source) * sum(value.nbytes for value in first.values())
     free = shutil.disk_usage(entry.parent).free
@@ -116,7 +122,7 @@ def _build(source: Source, entry: Path, threads: int) -> None:
             f"{free / 2**30:.2f} GiB are free. Free some, choose another cache "
             "directory (XDG_CACHE_HOME), or stream without a cache."
         )
-    draft = Path(tempfile.mkdtemp(prefix=f"{entry.name}.tmp-", dir=entry.parent))
+    draft = Path(tempfile.mkdtemp(prefix=own, dir=entry.parent))
     try:
         digests = _write(source, first, draft, threads)
         facts = {"fingerprint": source.fingerprint, "arrays": digests}

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -230,7 +230,6 @@ class _Stream:
                 if run not in self._runs:
                     self._runs[run] = self._submit(run)
             parts = self._runs[number]
-        wait(parts)
         try:
             rows = [part.result() for part in parts]
         except BaseException:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -58,9 +59,12 @@ class ImageFiles:
         return decode(self._read(name), f"{self._origin}/{name}")
 
     def __getitem__(self, index: int) -> Sample:
+        return self.fitted(index, self.image(index))
+
+    def fitted(self, index: int, image: "Image") -> Sample:
+        """The sample at ``index``, of an ``image`` that was read before."""
         i = checked(index, len(self))
         name = f"{self._origin}/{self.names[i]}"
-        image = self.image(i)
         sample = {"real": fit(image, self._size, self._crop, self._channels, name)}
         if self._labels is None:
             return sample
@@ -83,6 +87,7 @@ def image_folder(
 
     Raises:
       ValueError: for no images, or a link that leads out of the folder.
+      PermissionError: for a folder in it that may not be read.
     """
     root = Path(path).resolve(strict=True)
     found = dict(sorted(_walk(root)))
@@ -144,7 +149,13 @@ def image_zip(
     def read(name: str) -> bytes:
         try:  # ZipFile locks its file around each read: threads may share it
             return archive.read(members[name])
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            EOFError,
+            NotImplementedError,
+        ) as error:
             raise ValueError(f"{path}/{name}: damaged member: {error}") from error
 
     content = digest.hexdigest()
@@ -189,7 +200,11 @@ def _is_image(name: str) -> bool:
 def _walk(root: Path) -> list[tuple[str, os.stat_result]]:
     """Image files below `root`; links to files inside are read, all others refused."""
     found = []
-    for directory, folders, files in os.walk(root, followlinks=False):
+
+    def refuse(error: OSError) -> None:
+        raise error  # what cannot be read is not silently left out
+
+    for directory, folders, files in os.walk(root, onerror=refuse, followlinks=False):
         folders[:] = [f for f in folders if not f.startswith(".")]
         for name in folders:
             if os.path.islink(os.path.join(directory, name)):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from gan_jax.data.source import Arrays, content_digest
+from gan_jax.data.source import Arrays, classed, content_digest
 
 MAX_BYTES = 4 * 2**30
 _DEFLATE_RATIO = 1032  # deflate cannot expand more than this (zlib's documentation)
@@ -27,7 +27,8 @@ def idx_images(
         "labels" and "idx1" where theirs says "images" and "idx3", if it is there.
 
     Returns:
-      A source in memory.
+      A source in memory. Its labels are counted from 0 in their order; ``classes``
+      names what they were.
 
     Raises:
       ValueError: for a wrong magic number, a size that does not fit, or labels that are
@@ -46,7 +47,7 @@ def idx_images(
                 f"{found}: {len(arrays['label'])} labels for {len(arrays['real'])} "
                 f"images in {file.name}; give the two files of one split."
             )
-        classes = tuple(str(i) for i in range(arrays["label"].max(initial=-1) + 1))
+        arrays["label"], classes = classed(arrays["label"])
     return Arrays(arrays, f"idx sha256={content_digest(arrays)}", classes=classes)
 
 

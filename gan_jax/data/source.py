@@ -100,6 +100,16 @@ def _narrow(array: np.ndarray) -> np.ndarray:
     return array.astype(np.int32, copy=False) if array.dtype.kind in "bi" else array
 
 
+def classed(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as int32 from 0 without a gap, and what each stands for.
+
+    >>> classed(np.array([7, -1, 7]))
+    (array([1, 0, 1], dtype=int32), ('-1', '7'))
+    """
+    values, codes = np.unique(labels, return_inverse=True)
+    return codes.astype(np.int32), tuple(map(str, values.tolist()))
+
+
 def checked(index: int, length: int) -> int:
     """Turns an index into a plain int of a sequence's range.
 

@@ -97,8 +97,9 @@ def tfds_images(
 
     Raises:
       FileNotFoundError: if the data set is not there, saying three ways on.
-      ValueError: for a directory in another format than array_record, a split that does
-        not exist, or a data set without images (or attributes, where asked for).
+      ValueError: for a directory in another format than array_record or of another data
+        set, several configs of which none is named, a split that does not exist, or a
+        data set without images (or attributes, where asked for).
       ModuleNotFoundError: if tensorflow-datasets is not installed.
     """
     preprocessing(size, crop, channels)
@@ -140,9 +141,15 @@ def _data_dir(data_dir: str | os.PathLike[str] | None) -> Path:
 
 def _version_directory(name: str, data_dir: Path) -> Path:
     """Finds the directory that holds dataset_info.json; the newest version wins."""
-    if (data_dir / "dataset_info.json").exists():
-        return data_dir
     path, _, version = name.partition(":")
+    if (own := data_dir / "dataset_info.json").exists():
+        there = json.loads(own.read_text())["name"]
+        if there != path.split("/")[0] or version not in ("", data_dir.name):
+            raise ValueError(
+                f"{data_dir} holds {there}:{data_dir.name}, not {name}. Give its own "
+                "name, or the folder above, in which data sets were prepared."
+            )
+        return data_dir
     if not re.fullmatch(r"\w+(/[\w.-]+)?", path) or ".." in path:
         raise ValueError(
             f"name is {name!r}; give 'name', 'name/config' or 'name:version'."
@@ -155,7 +162,14 @@ def _version_directory(name: str, data_dir: Path) -> Path:
     ]
     if not found:
         raise FileNotFoundError(_ways_on(name, path, data_dir))
-    return max(found)[1]
+    newest = max(number for number, _ in found)
+    best = sorted(place for number, place in found if number == newest)
+    if len(best) > 1:
+        raise ValueError(
+            f"{name} is prepared in several ways; give one of "
+            f"{', '.join(f'{path}/{place.parent.name}' for place in best)}."
+        )
+    return best[0]
 
 
 def _ways_on(name: str, path: str, data_dir: Path) -> str:
