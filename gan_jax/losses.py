@@ -276,7 +276,6 @@ def top_k(loss: Loss, share: float | Scalar, *, axis_name: str | None = None) ->
         )
 
     def gen(real: Logits, fake: Logits) -> Scalar:
-        terms = jax.vmap(lambda r, f: loss.gen(r[None], f[None]))(real, fake)
         everyone = gathered(fake, axis_name)
         first = jnp.zeros((), int)
         if axis_name is not None:
@@ -284,8 +283,12 @@ def top_k(loss: Loss, share: float | Scalar, *, axis_name: str | None = None) ->
         rank = jnp.argsort(jnp.argsort(-everyone))
         own_rank = jax.lax.dynamic_slice_in_dim(rank, first, fake.size)
         k = jnp.maximum(1, jnp.round(share * everyone.size))
+        chosen = own_rank < k
+        # What is left out is so before its term, whose slope may be beyond all bounds.
+        kept = jnp.where(chosen, fake, 0)
+        terms = jax.vmap(lambda r, f: loss.gen(r[None], f[None]))(real, kept)
         # A mean over this device's share, whose mean over devices is the sum over k.
-        return everyone.size / k * jnp.where(own_rank < k, terms, 0).mean()
+        return everyone.size / k * jnp.where(chosen, terms, 0).mean()
 
     return Loss(loss.disc, gen, "batch", axis_name)
 

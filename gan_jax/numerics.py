@@ -1,11 +1,11 @@
-"""Float32 at least, and roots and quotients whose gradients are numbers at 0.
+"""Float32 at least, roots and quotients whose gradients are numbers at 0, and rows.
 
 `jnp.where` chooses between two values, but its gradient passes through both: a NaN of
 the one that was not chosen stays a NaN. So what is not chosen is computed of a 1 here.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Numbers = Float[Array, "..."]
 
@@ -59,3 +59,16 @@ def over_root(a: Numbers, b: Numbers) -> Numbers:
     """
     # Not `quotient` of `root`: a quotient by a root is one operation of its own.
     return jnp.where(b == 0, 0.0, a / jnp.sqrt(nonzero(b)))
+
+
+def rows(table: Float[Array, "k d"], label: Int[Array, " n"]) -> Float[Array, "n d"]:
+    """The row of each label, NaN for one that there is none of.
+
+    Indexing would take the last row for it, and train on.
+
+    >>> import jax.numpy as jnp
+    >>> rows(jnp.eye(2), jnp.array([1, 2, -1]))[:, 1].tolist()
+    [1.0, nan, nan]
+    """
+    label = jnp.where(label < 0, len(table), label.astype(jnp.int32))
+    return table.at[label].get(mode="fill", fill_value=jnp.nan)

@@ -60,7 +60,7 @@ def add_orthogonal_gradient(beta: float = 1e-4) -> optax.GradientTransformation:
         if w.ndim < 2:
             return gradient
         matrix = _matrix(w)
-        cost = 4 * beta * (matrix @ _off_diagonal(matrix))
+        cost = 4 * beta * _exact(matrix, _off_diagonal(matrix))
         return gradient + cost.reshape(w.shape).astype(gradient.dtype)
 
     def update(updates: optax.Updates, params: optax.Params | None) -> optax.Updates:
@@ -105,8 +105,8 @@ def self_orthogonality(
     for Learning Orthogonal Filters", 2020, arXiv:2001.01275; Su Jianlin, 2020,
     kexue.fm/archives/7169.
     """
-    answers = jnp.tanh(gamma * features @ weight)
-    products = answers.T @ answers
+    answers = jnp.tanh(gamma * _exact(features, weight))
+    products = _exact(answers.T, answers)
     if axis_name is not None:
         products = jax.lax.psum(products, axis_name)
     squared = jnp.diagonal(products)
@@ -118,10 +118,15 @@ def self_orthogonality(
     )
 
 
+def _exact(a: Array, b: Array) -> Array:
+    """a b; TPUs would round its factors, and differences of them be noise."""
+    return jnp.matmul(a, b, precision="highest")
+
+
 def _matrix(w: Array) -> Array:
     return w.reshape(-1, w.shape[-1])
 
 
 def _off_diagonal(w: Array) -> Array:
     """WᵀW without its diagonal."""
-    return (w.T @ w) * (1 - jnp.eye(w.shape[1], dtype=w.dtype))
+    return _exact(w.T, w) * (1 - jnp.eye(w.shape[1], dtype=w.dtype))

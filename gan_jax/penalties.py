@@ -197,11 +197,11 @@ def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
         "l2": (E (x_r - x_f)^2)^(1/2).
 
     Raises:
-      ValueError: for an unknown norm.
+      ValueError: for an unknown norm, and a scale that is not above 0.
 
     Reference: Su Jianlin, "GAN-QP", 2018, arXiv:1811.07296 and kexue.fm/archives/6163.
     """
-    check_norm(norm)
+    check_quadratic(scale, norm)
 
     def penalty(
         disc: Disc, real: Samples, fake: Samples, keys: Keys, step: Step
@@ -212,8 +212,12 @@ def quadratic_potential(scale: Weight = 10.0, norm: Norm = "l1") -> Penalty:
     return penalty
 
 
-def check_norm(norm: str) -> None:
-    """Raises ValueError for a norm that is not offered."""
+def check_quadratic(scale: Weight, norm: str) -> None:
+    """Raises ValueError for what `quadratic_potential` does not offer."""
+    if not callable(scale) and not scale > 0:
+        raise ValueError(
+            f"scale is {scale}, but |delta| is bounded by scale * d: give more than 0."
+        )
     if norm not in get_args(Norm):
         raise ValueError(f"norm is {norm!r}, but it must be one of {get_args(Norm)}.")
 

@@ -7,12 +7,12 @@ import optax
 import pytest
 from scipy import stats as distributions
 
-from gan_jax import gan, losses
+from gan_jax import divergences, gan, losses
 from gan_jax.augment import ada, fixed
 from gan_jax.kernel import Network
 from gan_jax.objectives import adversarial
 from gan_jax.objectives.ac_gan import ac_gan
-from gan_jax.objectives.infogan import infogan
+from gan_jax.objectives.infogan import coded, infogan
 from gan_jax.regularizers import consistency, lecam
 from tests.games import LATENT, dense, players, points
 
@@ -88,6 +88,15 @@ def test_top_k_learns_from_the_best(name):
     # Of equals the first: k of them, no more.
     slope = np.asarray(jax.grad(losses.top_k(loss, 0.25).gen, 1)(0 * real, 0 * fake))
     assert list(np.flatnonzero(slope)) == [0, 1, 2]
+
+
+def test_what_top_k_leaves_out_has_no_slope_beyond_bounds():
+    loss = divergences.f_gan(divergences.reverse_kl(), saturating=False)
+    real, fake = jnp.zeros(2), jnp.array([-100.0, 0.5])
+    slope = jax.grad(losses.top_k(loss, 0.5).gen, 1)(real, fake)
+    np.testing.assert_array_equal(
+        slope, [0, *jax.grad(loss.gen, 1)(real[1:], fake[1:])]
+    )
 
 
 def test_top_k_ranks_over_all_devices():
@@ -182,6 +191,12 @@ def test_infogan_bounds_the_information_by_hand():
     ).mean()
     assert information == pytest.approx(np.log(3) + np.log(2) - surprise - spread)
     assert rest == pytest.approx(surprise + 0.1 * spread, rel=1e-4)
+
+
+def test_a_code_that_does_not_exist_is_no_code():
+    z = jnp.zeros((3, 1))
+    row = coded(z, jnp.array([[3], [1], [-1]]), categories=(3,))
+    np.testing.assert_array_equal(row[:, 1:], [[np.nan] * 3, [0, 1, 0], [np.nan] * 3])
 
 
 def test_a_perfect_reader_knows_the_whole_code():

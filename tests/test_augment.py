@@ -273,6 +273,19 @@ def test_the_probability_holds_from_the_move_after_its_interval():
     assert np.mean([(np.asarray(y) == np.asarray(x)).all() for y in many]) < 0.3
 
 
+def test_a_percentage_is_no_probability():
+    with pytest.raises(ValueError, match=r"p is 55\.0, but it is a probability"):
+        scheduled(55.0)
+
+
+def test_a_shorter_interval_does_not_stop_the_clock():
+    memory, logits = ada(batch=8, images=16, interval=4).init(), jnp.ones(8)
+    longer, shorter = (ada(batch=8, images=16, interval=n) for n in (4, 2))
+    for _ in range(3):
+        memory = longer.update(memory, logits)
+    assert float(shorter.update(memory, logits)["p"]) == 1.0
+
+
 def test_a_schedule_counts_moves():
     rule = scheduled(lambda moves: jnp.minimum(1.0, moves / 2), colour=False)
     memory, x = rule.init(), jnp.asarray(RANDOM.normal(size=(4, 4, 1)), jnp.float32)

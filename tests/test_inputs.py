@@ -108,6 +108,14 @@ def test_small_games_take_whole_numbers_and_data_of_their_size(unchecked):
         bilinear([1, 0], [0, 1]).init(jax.random.key(0), {"real": jnp.zeros((4, 1))})
 
 
+def test_no_bound_is_refused():
+    for scale in (0.0, -1.0):
+        with pytest.raises(ValueError, match=f"scale is {scale}"):
+            quadratic_potential(scale)
+        with pytest.raises(ValueError, match=f"scale is {scale}"):
+            bigan_qp(NARROW, CODED, POOLED, latent=LATENT, scale=scale)
+
+
 def test_an_unknown_norm_is_refused(unchecked):
     with pytest.raises(ValueError, match="norm is 'L1'"):
         quadratic_potential(norm="L1")

@@ -201,6 +201,24 @@ def test_a_label_moves_its_own_sample_only():
     np.testing.assert_allclose(after[LABEL == 2], want, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (mlp.generator(4, width=4, classes=3), Z),
+        (mlp.discriminator(4, classes=3), Z),
+        (dcgan.generator(16, width=4, classes=3), Z),
+        (dcgan.generator(16, width=4, norm="self", classes=3), Z),
+        (r3.generator(32, width=4, group=4, classes=3), Z),
+        (r3.discriminator(32, width=4, group=4, classes=3), images(32)),
+    ],
+)
+def test_a_class_that_does_not_exist_is_no_other_class(network, x):
+    params, stats = filled(network, x, LABEL)
+    answers = network.apply(params, stats, x, jnp.array([3, 1, -1]), train=False)[0]
+    bad = [not np.isfinite(answer).any() for answer in np.asarray(answers)]
+    assert bad == [True, False, True]
+
+
 def test_batch_norm_is_global_over_the_mapped_axis():
     gen = dcgan.generator(16, width=4)
     mapped = dcgan.generator(16, width=4, axis_name="data")
@@ -456,7 +474,10 @@ def test_the_kernel_imports_without_flax():
         (lambda: dcgan.discriminator(48), "size=48"),
         (lambda: resnet.generator(16), "size=16"),
         (lambda: r3.discriminator(128), "size=128"),
-        (lambda: r3.generator(32, width=20, group=16), "multiple of group"),
+        (lambda: r3.generator(32, width=20, group=16), "multiple of group.* as 16"),
+        (lambda: r3.generator(64, width=10, group=3), "multiple of group.* as 12"),
+        (lambda: r3.generator(64, width=5, group=1), "multiple of group.* as 4"),
+        (lambda: r3.generator(32, width=16, group=0), "group=0"),
         (lambda: dcgan.generator.__wrapped__(32, norm="layer"), "norm='layer'"),
         (lambda: dcgan.generator(32, norm=None, classes=3), "classes=3"),
         (lambda: resnet.generator(32, norm=None, classes=3), "classes=3"),

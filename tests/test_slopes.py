@@ -308,6 +308,15 @@ def test_a_linear_discriminator_at_its_worst_samples(ball, steps):
     assert gap == pytest.approx(wanted, rel=1e-9)
 
 
+def test_slopes_too_small_to_be_squared_are_followed():
+    """In float32: logits of +-50 have slopes of 2e-22."""
+    penalty = robust.adversarial_training(losses.nonsaturating(), 1.0, "l2", 1)
+    samples = jnp.array([[0.5, 0.0]])
+    disc = lambda x: 100.0 * x[:, 0]
+    gap = penalty(disc, samples, -samples, jax.random.split(jax.random.key(0), 1), STEP)
+    assert float(gap) == pytest.approx(100.0, rel=1e-5)  # each from 50 to -50
+
+
 BALLS = ("none", "l2", "linf")
 DISC = dense((8, 1), logits=True)
 

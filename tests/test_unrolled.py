@@ -13,6 +13,7 @@ from gan_jax.dynamics import consensus, field
 from gan_jax.kernel import Network
 from gan_jax.objectives import adversarial
 from gan_jax.objectives.unrolled import unrolled
+from gan_jax.optimizers import adam
 from tests.games import LATENT, dense, largest_gap, points
 
 POINT = {"real": np.zeros((2, 1))}
@@ -153,6 +154,10 @@ MAPPED = {
     "unrolled": lambda name: line(losses.nonsaturating(), 2, axis_name=name),
     "unrolled_measured": lambda name: line(
         losses.nonsaturating(), 2, inner=measured(optax.sgd(0.3)), axis_name=name
+    ),
+    # Its rate is written as a constant: the same everywhere.
+    "unrolled_adam": lambda name: line(
+        losses.nonsaturating(), 2, inner=adam(0.3), axis_name=name
     ),
 }
 

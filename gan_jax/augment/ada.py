@@ -74,8 +74,9 @@ def ada(
 
     def settled(memory: Memory) -> Memory:
         """The memory once an interval that is over has been drawn its lesson from."""
-        over = memory["moves"] == interval
-        lesson = jnp.sign(memory["signs"] / interval - target)
+        # Not ==, for a run may be taken up with a shorter interval.
+        over = memory["moves"] >= interval
+        lesson = jnp.sign(memory["signs"] / jnp.maximum(memory["moves"], 1) - target)
         p = jnp.clip(memory["p"] + lesson * batch * interval / images, 0, 1)
         begun = init()
         return {
@@ -103,19 +104,25 @@ def scheduled(
     R3GAN raises p from 0 along a cosine.
 
     Args:
-      p: in [0, 1].
+      p: in [0, 1]; what a schedule says beyond is cut off.
       geometry, colour: as in `ada`.
+
+    Raises:
+      ValueError: for a number beyond.
 
     Reference: Huang et al., "The GAN is dead; long live the GAN!", 2024,
     arXiv:2501.05441.
     """
 
+    if not callable(p) and not 0 <= p <= 1:
+        raise ValueError(f"p is {p}, but it is a probability, in [0, 1].")
+
     def init() -> Memory:
         return {"moves": jnp.zeros((), jnp.int32)}
 
     def apply(memory: Memory, key: Key[Array, ""], x: Image) -> Image:
-        now = at(p, memory["moves"])
-        return changed(jnp.asarray(now), key, x, geometry=geometry, colour=colour)
+        now = jnp.clip(at(p, memory["moves"]), 0, 1)
+        return changed(now, key, x, geometry=geometry, colour=colour)
 
     def update(memory: Memory, real_logits: Logits) -> Memory:
         return {"moves": memory["moves"] + 1}

@@ -18,6 +18,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from gan_jax.numerics import rows
 from gan_jax.ops.conv import conv, conv1x1, conv3x3, conv_transpose
 from gan_jax.ops.grouped import grouped_conv
 from gan_jax.stop import stop
@@ -183,8 +184,8 @@ class BatchNorm(nn.Module):
         exact = jnp.promote_types(x.dtype, jnp.float32)
         y = batch_normalised(x, False, exact, self.axis_name, train)
         shape = (self.classes, x.shape[-1])
-        scale = self.param("scale", nn.initializers.ones, shape)[label]
-        bias = self.param("bias", nn.initializers.zeros, shape)[label]
+        scale = rows(self.param("scale", nn.initializers.ones, shape), label)
+        bias = rows(self.param("bias", nn.initializers.zeros, shape), label)
         between = tuple(range(1, x.ndim - 1))
         y = y * jnp.expand_dims(scale, between) + jnp.expand_dims(bias, between)
         return y.astype(x.dtype if self.dtype is None else self.dtype)
@@ -222,7 +223,7 @@ class Projection(nn.Module):
         table = self.param("embedding", self.embedding_init, shape)
         if self.spectral:
             table = spectral_norm(self, table, train)
-        return (table[label] * h).sum(-1)
+        return (rows(table, label) * h).sum(-1)
 
 
 def checked_label(label: Array | None, classes: int, n: int) -> None:

@@ -2,7 +2,6 @@
 
 from math import prod
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
@@ -18,7 +17,7 @@ from gan_jax.networks.layers import (
     checked_latent,
     leaky_relu,
 )
-from gan_jax.numerics import full
+from gan_jax.numerics import full, rows
 
 # He's variance for LeakyReLU with slope 0.2: 2 / (1 + 0.2²).
 KERNEL_INIT = nn.initializers.variance_scaling(2 / 1.04, "fan_in", "normal")
@@ -97,7 +96,7 @@ class Generator(nn.Module):
         checked_label(label, self.classes, len(z))
         h = z
         if label is not None:
-            h = jnp.concatenate([z, jax.nn.one_hot(label, self.classes)], -1)
+            h = jnp.concatenate([z, rows(jnp.eye(self.classes), label)], -1)
         for _ in range(self.depth):
             h = Dense(self.width, kernel_init=KERNEL_INIT, dtype=self.dtype)(h)
             h = leaky_relu(h)

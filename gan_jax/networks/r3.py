@@ -8,6 +8,8 @@ Reference: Huang et al., "The GAN is dead; long live the GAN! A Modern GAN Basel
 2024, arXiv:2501.05441, and the code released with it.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -25,7 +27,7 @@ from gan_jax.networks.layers import (
     checked_latent,
     leaky_relu,
 )
-from gan_jax.numerics import full
+from gan_jax.numerics import full, rows
 
 SIZES = (32, 64)
 BLOCKS = 2  # a stage
@@ -109,7 +111,7 @@ class Generator(nn.Module):
         if label is not None:
             shape = (self.classes, z.shape[-1])
             table = self.param("embedding", normal(shape[0]), shape)
-            z = jnp.concatenate([z, table[label]], -1)
+            z = jnp.concatenate([z, rows(table, label)], -1)
         first, *finer = stage_widths(self.size, self.width)
         basis = self.param("basis", nn.initializers.normal(1.0), (4, 4, first))
         linear = self.param("linear", normal(z.shape[-1]), (z.shape[-1], first))
@@ -151,7 +153,7 @@ class Discriminator(nn.Module):
         # A linear map of the one-hot label with gain 1/√width.
         init = normal(self.classes, self.width**-0.5)
         table = self.param("embedding", init, (self.classes, self.width))
-        return (h * table[label]).sum(-1)
+        return (h * rows(table, label)).sum(-1)
 
     def stage(self, h: Array) -> Array:
         return stage(h, total_blocks(self.size), self.group, self.dtype)
@@ -267,9 +269,12 @@ def checked_widths(size: int, width: int, group: int) -> None:
     """Raises ValueError unless every stage has whole groups."""
     checked_choice("size", size, SIZES)
     halves = 2 if size == 64 else 1
-    if width % halves or group < 1 or (2 * width // halves) % group:
+    if group < 1:
+        raise ValueError(f"group={group}, but a group holds at least 1 channel.")
+    if width < 1 or width % halves or (2 * width // halves) % group:
+        step = group if halves == 1 else math.lcm(group, halves)
         raise ValueError(
             f"width={width} with group={group} at size {size}: 2·width"
             f"{'/2' if halves == 2 else ''} must be a multiple of group; take a width "
-            f"such as {max(1, round(width / group)) * group}."
+            f"such as {max(1, round(width / step)) * step}."
         )

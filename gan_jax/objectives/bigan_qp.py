@@ -37,7 +37,7 @@ from gan_jax.kernel import (
 from gan_jax.latents import Latent
 from gan_jax.objectives.players import begun, drawn, needed, scores
 from gan_jax.parts import mean_of
-from gan_jax.penalties import Norm, check_norm, mean_distance, potential
+from gan_jax.penalties import Norm, check_quadratic, mean_distance, potential
 from gan_jax.stop import stop
 
 
@@ -74,11 +74,12 @@ def bigan_qp(
       (mean delta), and the mean squared errors ``gen/rec_x`` and ``enc/rec_z``.
 
     Raises:
-      ValueError: for a batch without what is needed, codes or samples of another shape
+      ValueError: for a scale that is not above 0, an unknown norm, a batch without what
+        is needed, codes or samples of another shape
         than latents or data, or logits of another shape than (n,).
     """
 
-    check_norm(norm)
+    check_quadratic(scale, norm)
 
     def init(key: Array, batch: Batch) -> tuple[Params, Stats]:
         (real,) = needed(batch, "real")

@@ -85,7 +85,8 @@ def cascade(
         )
 
         def mean(x: Array) -> Array:
-            return x @ jnp.asarray(weights, x.dtype) / total
+            shares = jnp.asarray(weights, x.dtype)
+            return jnp.matmul(x, shares, precision="highest") / total
 
         return mean(each), (stats, jax.tree.map(mean, infos))
 

@@ -45,8 +45,8 @@ def dirac(
     * `wasserstein` with ``wgan_gp(weight, target=1)``: a limit cycle of radius 1; with
       target 0 the game is damped like exp(-weight t).
 
-    Take two dimensions or more: in one, psi and phi are always parallel, and games that
-    circle for ever in the plane fall into the origin.
+    Take two dimensions or more: in one, psi and phi are always parallel, and some games
+    that circle for ever in the plane, as `nonsaturating`'s, fall into the origin.
 
     Args:
       gen: phi at the start, (d,).

@@ -34,7 +34,7 @@ from jaxtyping import Float, Int
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.numerics import nonzero
+from gan_jax.numerics import full, nonzero
 from gan_jax.objectives.players import (
     answer_like,
     begun,
@@ -176,7 +176,7 @@ def nearest(
     >>> nearest(jnp.array([[0.0], [9.0]]), jnp.array([[8.0], [1.0], [2.0]])).tolist()
     [1, 0]
     """
-    x, y = (v.reshape(v.shape[0], -1) for v in (points, candidates))
+    x, y = (full(v.reshape(v.shape[0], -1)) for v in (points, candidates))
     middle = y.mean(axis=0, keepdims=True)
     x, y = x - middle, y - middle
     products = jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)

@@ -31,6 +31,7 @@ from gan_jax.kernel import (
 )
 from gan_jax.latents import Latent
 from gan_jax.losses import Loss
+from gan_jax.numerics import full, rows
 from gan_jax.objectives.players import (
     begun,
     check_fakes,
@@ -79,9 +80,9 @@ def infogan(
       categories: the numbers of values of the categorical codes.
       continuous: the number of continuous codes.
       weight, continuous_weight: of the two kinds of code in N; the paper has 1 for
-        categorical codes and less for continuous ones. Under Adam they set G's share
-        alone: Q has no other gradient to weigh them against. Both may be schedules,
-        step -> weight.
+        categorical codes and less for continuous ones. With codes of one kind they set
+        G's share alone under Adam: Q has no other gradient to weigh them against. Both
+        may be schedules, step -> weight.
       penalty: added to D's loss.
 
     Returns:
@@ -144,7 +145,7 @@ def infogan(
                 f"{categories} categories and {continuous} continuous values want "
                 f"({len(fake)}, {answers})."
             )
-        surprise, spread = _surprises(answer, picked, placed, categories)
+        surprise, spread = _surprises(full(answer), picked, placed, categories)
         total = disc_loss + gen_loss + at(weight, step) * surprise
         total += at(continuous_weight, step) * spread
         entropy = sum(jnp.log(k) for k in categories) + continuous * jnp.log(2.0)
@@ -179,7 +180,8 @@ def coded(
 
     Args:
       z: latent vectors.
-      picked: one value of each categorical code.
+      picked: one value of each categorical code; NaN comes of one that there is none
+        of.
       placed: one value of each continuous code, in [-1, 1]; none by default.
       categories: as in `infogan`.
 
@@ -191,7 +193,7 @@ def coded(
     [[0.0, 0.0, 0.0, 1.0]]
     """
     hot = [
-        jax.nn.one_hot(picked[:, j], k, dtype=z.dtype) for j, k in enumerate(categories)
+        rows(jnp.eye(k, dtype=z.dtype), picked[:, j]) for j, k in enumerate(categories)
     ]
     return jnp.concatenate([z, *hot, *([] if placed is None else [placed])], axis=-1)
 

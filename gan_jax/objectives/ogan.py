@@ -188,7 +188,7 @@ def ogan(
 
 
 def normalised(v: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
-    """N(v) = (v - avg(v)) / sd(v) along the last axis, sd with 1/d; a constant gives 0.
+    """N(v) = (v - avg(v)) / sd(v) along the last axis, sd with 1/d; zeros give 0.
 
     >>> import jax.numpy as jnp
     >>> normalised(jnp.array([1.0, 3.0])).tolist()

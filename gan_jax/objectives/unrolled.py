@@ -130,7 +130,9 @@ def unrolled(
             slope, _ = own_gradient(inner_loss, axis_name)(theta, own)
             slope = averaged(slope, axis_name)
             moves, state = inner.update(slope, state, theta)
-            return (optax.apply_updates(theta, moves), state), None
+            # Some optimizers keep what is the same everywhere, such as a rate.
+            new = optax.apply_updates(theta, moves), state
+            return varying(new, axis_name), None
 
         theta = stop(params["disc"])
         if steps:

@@ -126,7 +126,12 @@ MUTATIONS = [
     ),
     # Top-k: the worst; each device its own; the mean over everyone.
     told(LOSSES, "jnp.argsort(-everyone)", "jnp.argsort(everyone)", "top_k_learns"),
-    told(LOSSES, "everyone.size / k * jnp.where(own", "jnp.where(own", "top_k_learns"),
+    told(
+        LOSSES, "size / k * jnp.where(chosen", "size * jnp.where(chosen", "top_k_learns"
+    ),
+    told(
+        LOSSES, "kept = jnp.where(chosen, fake, 0)", "kept = fake", "top_k_leaves_out"
+    ),
     told(
         LOSSES,
         "first = jax.lax.axis_index(axis_name) * fake.size",

@@ -91,7 +91,7 @@ MUTATIONS = [
     ),
     Mutation(
         GAME,
-        "return x @ jnp.asarray(weights, x.dtype) / total",
+        'return jnp.matmul(x, shares, precision="highest") / total',
         "return x.mean()",
         f"{PROTOCOL} -k 'own_gradient and cascade'",
     ),
@@ -121,8 +121,8 @@ MUTATIONS = [
     ),
     Mutation(
         ORTHOGONAL,
-        "return (w.T @ w) * (1 - jnp.eye(w.shape[1], dtype=w.dtype))",
-        "return w.T @ w - jnp.eye(w.shape[1], dtype=w.dtype)",
+        "return _exact(w.T, w) * (1 - jnp.eye(w.shape[1], dtype=w.dtype))",
+        "return _exact(w.T, w) - jnp.eye(w.shape[1], dtype=w.dtype)",
         f"{TEST} -k 'orthogonal_gradient or cost_nothing'",
     ),
     Mutation(
@@ -131,10 +131,23 @@ MUTATIONS = [
         "return w.reshape(w.shape[0], -1)",
         f"{TEST} -k orthogonal_gradient",
     ),
+    # A class that there is none of is another one.
+    Mutation(
+        "gan_jax/numerics.py",
+        "jnp.where(label < 0, len(table), label.astype(jnp.int32))",
+        "label.astype(jnp.int32)",
+        "tests/test_networks.py -k class_that_does_not_exist",
+    ),
+    Mutation(
+        "gan_jax/numerics.py",
+        'mode="fill", fill_value=jnp.nan',
+        'mode="clip"',
+        "tests/test_networks.py -k class_that_does_not_exist",
+    ),
     Mutation(
         ORTHOGONAL,
-        "answers = jnp.tanh(gamma * features @ weight)",
-        "answers = jnp.tanh(features @ weight)",
+        "answers = jnp.tanh(gamma * _exact(features, weight))",
+        "answers = jnp.tanh(_exact(features, weight))",
         f"{TEST} -k 'cosine_of_signs or its_formula'",
     ),
     Mutation(
