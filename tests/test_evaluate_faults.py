@@ -12,7 +12,7 @@ from tests.commands import compiled_once
 
 CLASS, COPIES, MEMORY, BLUR, NOISE = (
     "class 0 missing",
-    "100 distinct images",
+    "few distinct images",
     "copies of the reference",
     "3x3 blur",
     "noise, mean kept",

@@ -110,6 +110,7 @@ def test_the_pyramid_sees_noise_that_principal_components_do_not(floor):
     fake = noisy(OTHERS, 0.1)
     found = distances(REAL, fake)
     assert floor.sizes == (28, 14)
+    assert 1 < floor.distances[0] < 1000  # as published: times 1,000
     assert found.distances[0] > 2 * floor.distances[0]
     assert found.distances[1] < 1.1 * floor.distances[1]  # it is fine noise
     assert found.mean > 1.4 * floor.mean

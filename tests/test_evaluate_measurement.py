@@ -117,6 +117,7 @@ def test_json_and_back(value):
     for own in (
         measured(value=value, deviation=0.5, interval=(value, 2.0)),
         measured(features=None, floor=value, floor_count=None, seed=0),
+        measured(measure="KD 100x1000", floor_measure="KD 1x500"),
     ):
         line = to_json(own)
         assert strict(line)["name"] == own.name
@@ -141,9 +142,10 @@ def test_the_table_has_each_value_beside_its_floor():
             measured(),
             measured(value=12345.6, deviation=0.0123, interval=(1.0, 2.5), floor=None),
             measured(measure="a|b", floor=math.nan, floor_count=None),
+            measured(measure="KD 100x1000", floor_measure="KD 1x500"),
         ]
     ).split("\n")
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert {line.replace("\\|", "").count("|") for line in lines} == {7}
     assert lines[2].split(" | ")[1:3] == ["0.83", "0.81 (N=2000)"]
     assert lines[3].split(" | ")[1:3] == [
@@ -151,6 +153,7 @@ def test_the_table_has_each_value_beside_its_floor():
         "not measured",
     ]
     assert lines[4].split(" | ")[2] == "nan"
+    assert lines[5].split(" | ")[2] == "0.81 (KD 1x500, N=2000)"
 
 
 def test_halves_are_disjoint_and_random():

@@ -234,6 +234,12 @@ def test_prd_tells_missing_modes_from_junk():
     missing, added = (
         precision_recall_curve(x, z, clusters=16, runs=3) for z in (half, junk)
     )
+    for curve in (missing, added):
+        p, r = curve.precision, curve.recall
+        with np.errstate(invalid="ignore"):  # 0 / 0 at the ends
+            f8, f_eighth = (65 * p * r / (64 * a + b) for a, b in ((p, r), (r, p)))
+        assert curve.f_recall == pytest.approx(np.nanmax(f8), rel=1e-12)
+        assert curve.f_precision == pytest.approx(np.nanmax(f_eighth), rel=1e-12)
     assert missing.f_precision > 0.9
     assert missing.f_recall == pytest.approx(0.5, abs=0.1)
     assert added.f_recall > 0.85

@@ -2,7 +2,7 @@
 
     python -m experiments.evaluate REAL SCORED
     python -m experiments.evaluate digits runs/digits --size 16
-    python -m experiments.evaluate fashion-mnist/ runs/fashion --size 32 --n 2000
+    python -m experiments.evaluate TEST-IMAGES runs/fashion --size 32 --n 2000
     python -m experiments.evaluate real.npz fake.npz --features pca64 classifier
     python -m experiments.evaluate photos/ runs/faces --size 64 --features inception
 
@@ -282,12 +282,8 @@ def of_figure(
     options: Options, sets: Sets, sides: list[Side], figure: Figure, floor: Figure
 ) -> Measurement:
     """A figure with all that it depends on."""
-    name = figure.name
-    if sets.record.inception:
-        for theirs, ours in INCEPTION_NAMES.items():
-            name = theirs + name[len(ours) :] if name.startswith(ours) else name
     return Measurement(
-        measure=name,
+        measure=called(figure.name, sets.record),
         value=figure.value,
         features=sets.record,
         real_count=len(sets.real),
@@ -298,7 +294,19 @@ def of_figure(
         deviation=figure.deviation,
         floor=floor.value,
         floor_count=len(sets.halves[0]),
+        floor_measure=(
+            None if floor.name == figure.name else called(floor.name, sets.record)
+        ),
     )
+
+
+def called(name: str, of: FeatureSpace) -> str:
+    """A measure's name, which is another one in features of the Inception network."""
+    if of.inception:
+        for theirs, ours in INCEPTION_NAMES.items():
+            if name.startswith(ours):
+                return theirs + name[len(ours) :]
+    return name
 
 
 def keep(out: Path, found: list[Measurement], sides: list[Side]) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 CLASS = 0  # the one that is missing
-COPIES = 100  # distinct images of a generator that has memorised
+COPIES = 100  # distinct images at most of a generator that has memorised
 NOISE = 0.1  # standard deviation, of a range of 2
 QUALITY = 30  # of JPEG
 SHRINK = 0.8  # what is left of each image's distance from the mean image
@@ -66,7 +66,7 @@ def refilled(pool: Pool, kept: np.ndarray, also: np.ndarray) -> np.ndarray:
 
 
 def few_distinct(pool: Pool, random: np.random.Generator) -> np.ndarray:
-    """A hundred images, again and again: none of the reference."""
+    """A hundred of them, or a quarter if that is less: none of the reference."""
     few = min(COPIES, len(pool.held_out) // 4)
     return pool.held_out[random.integers(0, few, len(pool.held_out))]
 
@@ -136,7 +136,7 @@ def quantised(x: np.ndarray) -> np.ndarray:
 FAULTS: dict[str, Fault] = {
     "class 0 missing": missing_class,
     "brighter half only": half_the_support,
-    f"{COPIES} distinct images": few_distinct,
+    "few distinct images": few_distinct,
     "copies of the reference": copies_of_the_reference,
     "each image twice": twice,
     "a fifth towards the mean": less_contrast,

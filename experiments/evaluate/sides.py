@@ -11,7 +11,7 @@ digits                          scikit-learn's
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,8 @@ import numpy as np
 from experiments import image, sample, toy
 from gan_jax import data
 from gan_jax.data.cache import read
-from gan_jax.data.folder import image_folder, image_zip
+from gan_jax.data.folder import ImageFiles, image_folder, image_zip
+from gan_jax.data.source import Sample
 from gan_jax.digest import digest
 from gan_jax.gan import latents
 from gan_jax.images import to_uint8
@@ -136,26 +137,50 @@ def prepared(word: str, size: int | None) -> Side:
     return of_source(word, source)._replace(resize=f"lanczos to {size}")
 
 
+class AsTheyAre:
+    """Square image files of one size, none of them resized.
+
+    Args:
+      files: fitted to their size.
+      size: width and height of the first one.
+    """
+
+    def __init__(self, files: ImageFiles, size: tuple[int, int]) -> None:
+        self._files, self._size = files, size
+        self.fingerprint = files.fingerprint
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = self._files.image(index)
+        if image.size != self._size or image.width != image.height:
+            names = self._files.names
+            raise ValueError(
+                f"{names[index]} is {image.width}x{image.height} and {names[0]} "
+                f"{self._size[0]}x{self._size[1]}: as they are, only squares of one "
+                "size are compared. Give --size, to which the largest square in the "
+                f"centre of each is brought, as --size {min(image.size + self._size)}."
+            )
+        return self._files.fitted(index, image)
+
+
 def files(path: Path, size: int | None) -> Side:
-    """Image files: each is brought to ``size``, or to the size of the first one."""
-    first = first_image(path)
-    own = min(first.size)
-    side = own if size is None else size
-    source = data.open_images(path, side, channels=1 if first.mode == "L" else 3)
-    found = of_source(path.name, source)
-    as_it_is = first.size == (side, side)
-    return found._replace(resize="none" if as_it_is else f"lanczos to {side}")
-
-
-def first_image(path: Path) -> Any:
-    """The first image of a folder or a zip, of those that are read."""
+    """Image files: grey if all are, and of one size unless ``size`` is given."""
+    opened = image_folder if path.is_dir() else image_zip
     try:
-        found = (image_folder if path.is_dir() else image_zip)(path, 1)
+        found = opened(path, 1)
     except ValueError as error:
         raise ValueError(
             f"{error} It is no run's directory either, for it has no config.json."
         ) from error
-    return found.image(0)
+    first = found.image(0)
+    grey = all(found.image(i).mode == "L" for i in range(len(found)))
+    side = min(first.size) if size is None else size
+    fitted = opened(path, side, channels=1 if grey else 3)
+    if size is None:
+        return of_source(path.name, AsTheyAre(fitted, first.size))
+    return of_source(path.name, fitted)._replace(resize=f"lanczos to {size}")
 
 
 def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Side:

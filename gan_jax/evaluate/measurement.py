@@ -73,6 +73,8 @@ class Measurement:
       interval: the 95 % confidence interval, if it is known.
       floor: the same measure between two sets of real samples.
       floor_count: how many samples each of these had.
+      floor_measure: which measure the floor is of, where it is not ``measure`` itself:
+        fewer samples may give fewer subsets, splits or patches.
       versions: of Python and the libraries; this process's own by default.
 
     Raises:
@@ -92,6 +94,7 @@ class Measurement:
     interval: tuple[float, float] | None = None
     floor: float | None = None
     floor_count: int | None = None
+    floor_measure: str | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=versions)
 
     def __post_init__(self) -> None:
@@ -249,4 +252,6 @@ def _shown(m: Measurement) -> str:
 def _shown_floor(m: Measurement) -> str:
     if m.floor is None:
         return "not measured"
-    return f"{m.floor:.4g}" + ("" if m.floor_count is None else f" (N={m.floor_count})")
+    how = [] if m.floor_measure is None else [m.floor_measure]
+    how += [] if m.floor_count is None else [f"N={m.floor_count}"]
+    return f"{m.floor:.4g}" + (f" ({', '.join(how)})" if how else "")
