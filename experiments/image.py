@@ -218,6 +218,11 @@ def distances(cfg: Images, model: Gan, source: Source) -> Distances:
     if cfg.evaluate == "none":
         return lambda state: {}
     n = min(cfg.evaluate_images, len(source) // 2)
+    if not n:
+        raise ValueError(
+            "an evaluation compares two halves of the data, which is a single image. "
+            "Give --evaluate none, or more images."
+        )
     chosen = np.random.default_rng(0).permutation(len(source))[: 2 * n]
     samples = read(source, chosen, source[0])
     levels = samples["real"]

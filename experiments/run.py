@@ -59,8 +59,8 @@ class Run:
     """How the step runs on several devices."""
     distributed: Literal["auto", "yes", "no"] = "auto"
     """Join the other processes of a cluster; auto: if the environment shows one."""
-    stop_after_bad: int = 20
-    """End the run after so many steps in a row that were not finite."""
+    stop_after_bad: int | None = 20
+    """End the run after so many steps in a row that were not finite; None for never."""
     tensorboard: bool = False
     compile_cache: str = "auto"
     """Folder of compiled programs, used by later runs; auto for the user's own cache,
@@ -198,7 +198,7 @@ def trained(
         stop_after_bad=cfg.stop_after_bad,
         config=plain(name, cfg) | {"source": source.fingerprint},
         # The schedules stretch over all steps, so their number is not free to change.
-        # What counts of the data is its content, which is "source", not its place.
+        # What counts of the data is what it is known by, "source", not its place.
         # Runs begun before it had a name have no field "evaluate".
         may_change=[field for field in MAY_CHANGE if field != "steps"]
         + ["data", "evaluate"],
@@ -254,8 +254,17 @@ def initialize(distributed: str) -> None:
             int(env["JAX_NUM_PROCESSES"]),
             int(env["JAX_PROCESS_ID"]),
         )
-    elif distributed == "yes" or int(env.get("SLURM_NTASKS", "1")) > 1:
-        jax.distributed.initialize()
+    elif distributed == "yes" or (
+        # The shell of an allocation knows of tasks, too; srun's own know their step.
+        int(env.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_NODELIST" in env
+    ):
+        try:
+            jax.distributed.initialize()
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"no cluster could be joined ({error}). Start every process by srun or "
+                "with JAX_COORDINATOR_ADDRESS, or give --distributed no."
+            ) from error
     elif on_tpu_vm():
         try:
             jax.distributed.initialize()

@@ -112,7 +112,8 @@ def fit(
       sample: state -> picture, (h, w, 3) uint8, as `images.grid` makes it.
       evaluate: state -> numbers, logged as ``eval/<name>``.
       keep_last, keep_every: which checkpoints stay, see `Checkpoints`.
-      stop_after_bad: end the run when so many steps in a row were not finite.
+      stop_after_bad: end the run when so many steps in a row were not finite; None
+        for never.
       config: what the run was asked to do, of JSON's types. It is kept with the run,
         which is taken up again under the same configuration only.
       may_change: fields of ``config`` that may differ then.
@@ -138,7 +139,7 @@ def fit(
     )
     with contextlib.ExitStack() as stack:
         stack.callback(feed.close)
-        _check(events, steps_per_call, feed, parallel)
+        _check(events, steps_per_call, feed, parallel, stop_after_bad)
         checkpoints = None
         if path is not None:
             if jax.process_index() == 0:
@@ -195,6 +196,7 @@ def _loop(
 ) -> Result:
     began, first = time.monotonic(), step
     before: Call | None = None
+    watch.start(step)
     if step == 0:
         watch.draw(state, step)
     block = calls.get(step)
@@ -278,12 +280,18 @@ def _claim(
         check_config(stored, config, may_change)
 
 
-def _check(events: Events, k: int, feed: Feed, parallel: Parallel) -> None:
+def _check(
+    events: Events, k: int, feed: Feed, parallel: Parallel, stop_after_bad: int | None
+) -> None:
     """Refuse numbers that do not fit together."""
     if events.steps < 1:
         raise ValueError(f"steps is {events.steps}; a run takes at least 1")
     if k < 1:
         raise ValueError(f"steps_per_call is {k}; a call takes at least 1 step")
+    if stop_after_bad is not None and stop_after_bad < 1:
+        raise ValueError(
+            f"stop_after_bad is {stop_after_bad}; give at least 1, None for never"
+        )
     for name, every in events.every().items():
         if every < 1:
             raise ValueError(

@@ -92,6 +92,14 @@ class Watch:
         self._sample, self._evaluate = sample, evaluate
         self._stop_after_bad, self._window = stop_after_bad, window
 
+    def start(self, step: int) -> None:
+        """Begin at ``step``: samples beyond it are of a future that was given up."""
+        if self._directory is None or jax.process_index() > 0:
+            return
+        for drawn, file in _samples(self._directory):
+            if drawn > step:
+                file.unlink()
+
     def see(self, call: Call, state: State) -> None:
         """Take in the infos of a call; ``state`` lends its leaves' names.
 
@@ -146,12 +154,15 @@ class Watch:
         """Draw ``run.png``: samples over time and the curves of the log."""
         if self._directory is None or jax.process_index() > 0:
             return
-        files = sorted((self._directory / "samples").glob("step_*.png"))
-        samples = [
-            (int(f.stem.removeprefix("step_")), images.load_png(f)) for f in files
-        ]
+        samples = [(s, images.load_png(f)) for s, f in _samples(self._directory)]
         picture = images.run_picture(samples, read_log(self._directory))
         images.save_png(self._directory / "run.png", picture)
+
+
+def _samples(directory: Path) -> list[tuple[int, Path]]:
+    """The pictures of samples with their steps, in order."""
+    files = (directory / "samples").glob("step_*.png")
+    return sorted((int(f.stem.removeprefix("step_")), f) for f in files)
 
 
 def _diagnosis(

@@ -1,7 +1,8 @@
 """A run that is killed, stopped and taken up again is the run that was not.
 
-The real entry point in processes of its own. All but the first take their programs from
-a compilation cache, so these tests show, too, that a cached program gives equal bits.
+The real entry point in processes of its own, which compile as users' do. All but the
+first take their programs from a compilation cache, so these tests show, too, that a
+cached program gives equal bits.
 """
 
 import signal
@@ -52,6 +53,8 @@ def begin(cache: Path, directory: Path, **options: object) -> subprocess.Popen[s
         *flags(**{**OPTIONS, **options}),
         JAX_COMPILATION_CACHE_DIR=str(cache),
         JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+        JAX_DISABLE_MOST_OPTIMIZATIONS="false",
+        XLA_FLAGS="",
     )
 
 
@@ -139,6 +142,9 @@ def test_another_run_is_refused(cache: Path, whole: tuple[Path, str]) -> None:
     out = end(begin(cache, whole[0], batch_size=32), 1)
     assert "batch_size: 16 in the directory, 32 given" in out
     assert "Traceback" not in out
+    # Schedules end with the last step: with another one they would be others.
+    out = end(begin(cache, whole[0], steps=2 * STEPS), 1)
+    assert f"steps: {STEPS} in the directory, {2 * STEPS} given" in out
     assert contents() == before
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 import pytest
 
+from gan_jax import images, train
 from gan_jax import kernel as compose
-from gan_jax import train
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.data.feed import Feed
 from gan_jax.devices import data_mesh, pmapped, sharded
@@ -143,6 +143,23 @@ def test_a_run_may_be_given_more_steps(tmp_path: Path) -> None:
     assert digest(more.state) == digest(run(tmp_path / "a", steps=12).state)
     assert [row["step"] for row in lines(tmp_path / "b")] == [4, 6, 8, 12]
     assert lines(tmp_path / "b")[2:] == lines(tmp_path / "a")[1:]
+
+
+def test_samples_of_a_future_that_was_given_up_are_gone(tmp_path: Path) -> None:
+    def picture(state: Any) -> np.ndarray:
+        return np.full((8, 8, 3), int(state.step), np.uint8)
+
+    def names() -> list[str]:
+        return sorted(p.name for p in (tmp_path / "samples").iterdir())
+
+    drawing: dict[str, Any] = {"sample": picture, "sample_every": 3}
+    former = tmp_path / "samples" / "step_00000007.png"  # of a run that saved nothing
+    images.save_png(former, np.zeros((8, 8, 3), np.uint8))
+    run(tmp_path, steps=6, **drawing)
+    assert names() == [f"step_{i:08d}.png" for i in (0, 3, 6)]
+    images.save_png(former, np.zeros((8, 8, 3), np.uint8))
+    run(tmp_path, steps=8, **drawing)
+    assert names() == [f"step_{i:08d}.png" for i in (0, 3, 6, 8)]
 
 
 def test_observers_do_not_change_a_bit(tmp_path: Path) -> None:
@@ -289,6 +306,7 @@ def test_wrong_numbers_are_refused_before_any_work(tmp_path: Path) -> None:
             {"steps_per_call": 3},
         ),
         ("checkpoint_every is 0", {"checkpoint_every": 0}),
+        ("stop_after_bad is 0; .* None for never", {"stop_after_bad": 0}),
         (
             "batch of 6 cannot be split .* 8 devices",
             {"feed": feed(6), "parallel": sharded()},
