@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits that come with scikit-learn, in two minutes.
+"""The 1,797 handwritten digits that come with scikit-learn, in half a minute.
 
     python -m experiments.digits
     python -m experiments.digits --preset classes     one row a digit

@@ -22,4 +22,5 @@ def test_every_mutation_finds_its_place():
 
 
 def test_every_family_tells_some():
+    assert families()
     assert all(len(mutations) >= 10 for mutations in families().values())

@@ -118,7 +118,7 @@ def run_cascade(seed: int = 0) -> Shown:
         mine.covered == 8
         and mine.high_quality > 0.6
         and mine.high_quality > control.high_quality - 0.15
-        and rejected < 1e-3,
+        and rejected < 1e-3 < 0.1 < plain,
         f"{said(mine)}; one logit {said(control)}; three plain logits "
         f"{said(reports['plain'])}; |cos| of the first head with the others "
         f"{rejected:.0e}, of plain ones {plain:.2f}",

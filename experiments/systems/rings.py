@@ -166,7 +166,7 @@ SYSTEMS = [
         "objectives.unrolled",
         "a ring of 8, minimax loss, D's rate a tenth of G's, 3,000 steps, K = 0 and 5",
         "K = 5 learns the data's variance in every direction within a factor of two, "
-        "while K = 0 falls onto a line that turns",
+        "while K = 0 has less than a quarter of it in the narrowest one",
         unrolled_ring,
     ),
     System(
