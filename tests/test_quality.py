@@ -211,6 +211,21 @@ def test_the_command_keeps_its_table_and_says_what_was_missed(
     assert "there are counting" in capsys.readouterr().err
 
 
+def test_a_seed_that_breaks_takes_its_own_row_only(tmp_path, monkeypatch, capsys):
+    def breaks(seed, quick):
+        raise FloatingPointError(f"seed {seed} has skipped steps")
+
+    broken = counting(name="broken", run=breaks)
+    monkeypatch.setattr(command, "TASKS", {"broken": broken, "counting": counting()})
+    assert command.main(["--directory", str(tmp_path)]) == 2
+    assert "broken has no row: seed 3 has skipped steps" in capsys.readouterr().err
+    assert list(json.loads((tmp_path / "table.json").read_text())["tasks"]) == [
+        "counting"
+    ]
+    monkeypatch.setattr(command, "TASKS", {"broken": broken})
+    assert command.main(["--directory", str(tmp_path)]) == 2
+
+
 COUNTED = [
     task for task in command.TASKS.values() if task.name not in ("faces", "fashion")
 ]

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -545,6 +547,70 @@ def test_a_process_works_in_turns(monkeypatch, tmp_path):
     assert len(seen.rounds) == 3
     assert min(seen.rounds.values()) > 0
     assert seen.facts["peak"] > seen.facts["imported"] > 0
+
+
+class Stub:
+    """A worker that does nothing, and who else is there meanwhile."""
+
+    there: ClassVar[set] = set()
+    begun: ClassVar[list] = []
+    most = 0
+    alive = True
+
+    def __init__(self, row, caches):
+        self.row, self.rounds, self.spent = row, {}, 0.0
+        counts = dict.fromkeys(("product_flops", "direct_flops", "executed_flops"), 1.0)
+        self.facts = {"cold": 1.0, "step": 0.1, "imported": 1, "peak": 2}
+        self.facts["about"] = counts
+        self.process = SimpleNamespace(pid=os.getpid())
+        Stub.there.add(self)
+        Stub.begun.append(row)
+        Stub.most = max(Stub.most, len(Stub.there))
+
+    def turn(self, number):
+        self.rounds[number] = 2.0 if self.row.side == "torch" else 1.0
+
+    def timed(self):
+        rounds, self.rounds = self.rounds, {}
+        return Timed(self.row, rounds, self.facts)
+
+    def end(self):
+        Stub.there.discard(self)
+
+
+@pytest.mark.parametrize(("cases", "most"), [(CPU_CASES, 10), (GPU_CASES, 3)])
+def test_finalists_begin_anew_and_on_a_gpu_rows_are_alone(monkeypatch, cases, most):
+    monkeypatch.setattr(command, "Worker", Stub)
+    monkeypatch.setattr(Stub, "begun", [])
+    monkeypatch.setattr(Stub, "most", 0)
+    chosen = [row for row in rows(cases[0]) if not row.compiled]
+    seen = command.compare(cases[0], chosen, 1.0)
+    assert not Stub.there
+    assert Stub.most == most  # of the GPU's the finalists: ours, theirs, the machine's
+    again = [row for row in Stub.begun if row.side != "machine" and not row.kept]
+    finalists = {row for row in again if again.count(row) == 2}
+    assert {row.side for row in finalists} == {"jax", "torch"}
+    assert seen["verdict"]["ratio"] == 0.5
+    assert seen["failed"] == []
+
+
+def test_grouped_convolutions_are_differentiated_twice_in_bfloat16():
+    torch = pytest.importorskip("torch")
+    from experiments.versus_torch.torch_networks import R3Block
+
+    def slopes(together):
+        torch.manual_seed(0)
+        block = R3Block(8, 8, 4, together)
+        torch.nn.init.normal_(block.convs[2].weight)
+        x = torch.randn(2, 8, 6, 6, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = block(x)
+        (slope,) = torch.autograd.grad(y.float().square().sum(), x, create_graph=True)
+        slope.square().sum().backward()
+        return block.convs[1].weight.grad
+
+    one, other = slopes(True), slopes(False)
+    torch.testing.assert_close(one, other, rtol=0, atol=0.05 * float(other.abs().max()))
 
 
 def run(*options):

@@ -138,9 +138,12 @@ def run(options: argparse.Namespace) -> None:
                 wrong.append(f"{name}: {share:.3f}, but must be at most {limit}")
     if "batches" in options.tables:
         for name, topology in itertools.product(options.only, chips.values()):
-            for new in search(name, topology, compiled):
+            found = list(search(name, topology, compiled))
+            for new in found:
                 add(new)
                 wrong += tables.faults(new)
+            if not found:
+                wrong.append(f"{name} on {topology}: not even 1 image a chip fits")
     if wrong:
         sys.exit("\n".join(wrong))
 

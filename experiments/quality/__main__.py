@@ -11,7 +11,8 @@
 A seed that was run is not run again: its numbers lie in runs/quality, by recipe and by
 the versions of the libraries, and an interrupted command goes on where it was. The
 table is printed, and lies in runs/quality/table.md with all numbers in table.json. The
-seeds are fresh: recipes were chosen on others. The status is 1 if a goal was missed.
+seeds are fresh: recipes were chosen on others. The status is 1 if a goal was missed,
+and 2 if a seed could not be run to its end; the other tasks have their rows then, too.
 """
 
 import argparse
@@ -21,7 +22,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.quality import faces, fashion, mixtures, stacked
-from experiments.quality.task import STEPS_A_MINUTE, Given, Task, measured, row
+from experiments.quality.task import (
+    STEPS_A_MINUTE,
+    Given,
+    Numbers,
+    Task,
+    measured,
+    row,
+)
 from experiments.rows import check_names, command_line, markdown
 from gan_jax.facts import versions
 
@@ -32,7 +40,7 @@ TASKS: dict[str, Task] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; 1 if a goal was missed."""
+    """Run what the command line asks for; the status."""
     parser = command_line("quality", __doc__, "task")
     parser.add_argument("--quick", action="store_true", help="one short seed of each")
     parser.add_argument("--data", type=Path, help="a folder of data sets' folders")
@@ -49,26 +57,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(TASKS))
         return 0
-    rows, kept, details, missed = [], {}, "", False
+    rows, kept, details, missed, failed = [], {}, "", False, False
     for task in chosen(parser, options):
-        name, numbers = task.name, []
-        for seed in task.seeds[: task.quick_seeds] if options.quick else task.seeds:
-            numbers.append(measured(task, seed, options.quick, options.directory))
-            last = numbers[-1]
-            told = ", ".join(f"{k} {last[k]:.4g}" for k in task.shown or last)
-            print(f"{name}, seed {seed}: {told}", flush=True)
+        name = task.name
+        try:
+            numbers = seeds_of(task, options.quick, options.directory)
+        except (FloatingPointError, RuntimeError) as error:
+            print(f"{name} has no row: {error}", file=sys.stderr, flush=True)
+            failed = True
+            continue
         rows.append(row(task, numbers, options.quick))
         kept[name] = {"recipe": task.recipe, "numbers": numbers}
         missed |= not options.quick and not task.reached(numbers)
         if task.details:
             details += f"\n{task.title}:\n\n{task.details(numbers)}"
+    if not rows:
+        return 2
     text = markdown(list(rows[0]), [list(row.values()) for row in rows]) + details
     print("\n" + text)
     options.directory.mkdir(parents=True, exist_ok=True)
     whole = {"versions": versions(), "quick": options.quick, "tasks": kept}
     (options.directory / "table.json").write_text(json.dumps(whole, indent=1) + "\n")
     (options.directory / "table.md").write_text(text)
-    return int(missed)
+    return 2 if failed else int(missed)
+
+
+def seeds_of(task: Task, quick: bool, directory: Path) -> list[Numbers]:
+    """The numbers of each of its seeds, which are printed as they come."""
+    found = []
+    for seed in task.seeds[: task.quick_seeds] if quick else task.seeds:
+        found.append(last := measured(task, seed, quick, directory))
+        told = ", ".join(f"{k} {last[k]:.4g}" for k in task.shown or last)
+        print(f"{task.name}, seed {seed}: {told}", flush=True)
+    return found
 
 
 def chosen(

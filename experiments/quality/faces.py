@@ -25,6 +25,7 @@ from experiments.quality.play import sampled
 from experiments.quality.task import Given, Numbers, Task, digest_of, spread
 from experiments.rows import markdown
 from experiments.run import plain, train
+from gan_jax.calls import steps_in_one_call
 from gan_jax.evaluate.attributes import FaceReader, drawn, face_reader, reader_of
 from gan_jax.evaluate.features import load, pca
 from gan_jax.facts import versions
@@ -147,6 +148,7 @@ def numbers(
     known = {"config": plain("celeba", cfg), "versions": versions()}
     place = directory / f"run-seed{cfg.seed}-{digest_of(known)}"
     state = trained(cfg, place)
+    steps_in_one_call.cache_clear()  # of no use to the next seed, and large
     model = image.model(cfg)
     z = latents(normal(cfg.latent), jax.random.key(2**31 + cfg.seed), samples)
     state = image.settled(cfg, model, state)

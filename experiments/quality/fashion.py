@@ -209,11 +209,11 @@ class Side(NamedTuple):
     environment: dict[str, str]
 
 
+# Both on the cores, whatever else there is.
+CORES = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
 SIDES = (
-    Side("fashion_jax", RECIPE, {}),
-    Side(
-        "fashion_torch", TWIN_RECIPE, ALLOCATOR_VARIABLES | {"CUDA_VISIBLE_DEVICES": ""}
-    ),
+    Side("fashion_jax", RECIPE, CORES),
+    Side("fashion_torch", TWIN_RECIPE, ALLOCATOR_VARIABLES | CORES),
 )
 
 

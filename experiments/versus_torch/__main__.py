@@ -64,8 +64,9 @@ class Worker:
         )
         if row.case.device == "cpu":
             environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-        else:  # the rows share the GPU's memory
+        else:  # the finalists share the GPU's memory
             environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+            environment["JAX_PLATFORMS"] = "cuda,cpu"
         if row.kept and row.side == "torch":  # ours asks for it itself
             environment |= ALLOCATOR_VARIABLES
         self.process = subprocess.Popen(
@@ -160,11 +161,13 @@ def match(
                 else f"failed: {facts['failed']}"
             )
             print(f"  {row}: {done}", flush=True)
-    alive = [worker for worker in workers.values() if worker.process.poll() is None]
+    used: dict[int, float] = {}
 
     def others() -> float:
-        own = sum(core_seconds(worker.process.pid) for worker in alive)
-        return core_seconds() - own
+        for worker in workers.values():  # one that has ended has done what it did
+            process = worker.process.pid
+            used[process] = max(used.get(process, 0.0), core_seconds(process))
+        return core_seconds() - sum(used.values())
 
     begun, before = time.perf_counter(), others()
     for number in range(math.ceil(seconds / TURN)):
@@ -173,6 +176,7 @@ def match(
             worker = workers[row]
             # Where a step takes seconds, three turns are enough.
             if worker.alive and (number < 3 or worker.spent < 2 * seconds):
+                used[worker.process.pid] = core_seconds(worker.process.pid)
                 worker.turn(number)
     busy = (others() - before) / (time.perf_counter() - begun)
     return [workers[row].timed() for row in chosen], max(0.0, busy)
@@ -196,28 +200,38 @@ def compare(case: Case, chosen: Sequence[Row], seconds: float) -> dict[str, Any]
     """All rows in turns, then the best ones again; prints and returns what was seen."""
     print(f"\n{case}", flush=True)
     with tempfile.TemporaryDirectory() as caches, crew(caches) as workers:
-        first, busy = match(chosen, workers, caches, seconds)
+        first: list[Timed] = []
+        second: list[Timed] = []
+        busy = later = 0.0
+        together: list[Sequence[Row]] = [chosen]
+        if case.device == "cuda":
+            # Its memory does not hold all rows, and none gives back what it has had.
+            together = [[row] for row in chosen]
+        for own in together:
+            timed, disturbed = match(own, workers, caches, seconds)
+            first, busy = first + timed, max(busy, disturbed)
+            # Finalists begin anew, so that none has compiled what it runs.
+            for row in [row for row in own if row.side != "machine" or len(own) == 1]:
+                workers.pop(row).end()
         print(f"\n{table(first)}\n\n{disturbance(busy)}", flush=True)
         finalists = [
-            dataclasses.replace(timed.row, kept=kept)
-            for timed in (best(first, "jax", "one_backward"), best(first, "torch"))
-            if timed is not None
+            dataclasses.replace(found.row, kept=kept)
+            for found in (best(first, "jax", "one_backward"), best(first, "torch"))
+            if found is not None
             for kept in ((False, True) if case.device == "cpu" else (False,))
         ]
-        if not finalists:
-            raise SystemExit("No row could run; see above.")
-        finalists += [t.row for t in first if t.row.side == "machine" and t.rounds]
-        for row in set(workers) - set(finalists):
-            workers[row].end()
-        second, later = match(finalists, workers, caches, seconds)
-    found = verdict(second)
-    print(f"\n{table(second)}\n\n{disturbance(later)}{sentences(found)}", flush=True)
+        if finalists:
+            finalists += [t.row for t in first if t.row.side == "machine" and t.rounds]
+            second, later = match(finalists, workers, caches, seconds)
+    word = verdict(second)
+    print(f"\n{table(second)}\n\n{disturbance(later)}{sentences(word)}", flush=True)
     return {
         "case": dataclasses.asdict(case),
         "rows": [entry(timed) for timed in first],
         "second_match": [entry(timed) for timed in second],
-        "verdict": found,
+        "verdict": word,
         "cores_used_by_others": [busy, later],
+        "failed": [str(t.row) for t in (*first, *second) if not t.rounds],
     }
 
 
@@ -233,9 +247,13 @@ def entry(timed: Timed) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str) -> dict[str, Any]:
     """What the figures hold for."""
     here = machine_and_versions()
+    if device == "cuda":
+        import torch
+
+        here["gpu"] = torch.cuda.get_device_name()
     versions = here.pop("versions") | {"torch": metadata.version("torch")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return here | {"memory_gb": round(memory / 1e9)} | versions
@@ -291,16 +309,27 @@ def main() -> None:
         for case, own in chosen.items():
             print(case, *(f"  {row}" for row in own), sep="\n")
         return
+    if all(row.side == "machine" for own in chosen.values() for row in own):
+        parser.error(f"--rows {' '.join(options.rows)}: no row's name holds any of it.")
+    seconds = (
+        (2.0 if options.quick else 8.0) if not options.seconds else options.seconds
+    )
+    if options.seconds is not None and not options.seconds > 0:
+        parser.error(f"--seconds is {options.seconds:g}; give more than 0.")
     check(options.device)
-    seconds = options.seconds or (2.0 if options.quick else 8.0)
     begun = time.perf_counter()
-    about = machine()
+    about = machine(options.device)
     print(", ".join(f"{name} {value}" for name, value in about.items()))
-    seen = [compare(case, own, seconds) for case, own in chosen.items()]
     options.directory.mkdir(parents=True, exist_ok=True)
     file = options.directory / f"{options.device}.json"
-    file.write_text(json.dumps({"about": about, "cases": seen}, indent=1) + "\n")
+    seen: list[dict[str, Any]] = []
+    for case, own in chosen.items():
+        seen.append(compare(case, own, seconds))
+        # After each case: the next one may not end.
+        file.write_text(json.dumps({"about": about, "cases": seen}, indent=1) + "\n")
     print(f"\n{time.perf_counter() - begun:.0f} s; all figures are in {file}")
+    if failed := [f"{s['case']['name']}: {row}" for s in seen for row in s["failed"]]:
+        raise SystemExit("These rows failed: " + "; ".join(failed))
 
 
 if __name__ == "__main__":

@@ -149,11 +149,22 @@ def rows(case: Case) -> tuple[Row, ...]:
         for way in ("one_backward", "merged", "alternating")
     ]
     layouts: tuple[Layout, ...] = ("channels_last", "contiguous")
+    judged_together: tuple[bool, ...] = (
+        False,
+    )  # on a CPU no faster, see performance.md
     if case.device == "cuda":  # contiguous images only cost transpositions there
-        layouts = ("channels_last",)
+        layouts, judged_together = ("channels_last",), (False, True)
     theirs = [
-        Row(case=case, side="torch", way=way, layout=layout, compiled=compiled)
+        Row(
+            case=case,
+            side="torch",
+            way=way,
+            layout=layout,
+            compiled=compiled,
+            joined=joined,
+        )
         for layout in layouts
+        for joined in judged_together
         for compiled in (False, True)
         for way in ("alternating", "reusing", "one_stage")
     ]

@@ -60,9 +60,17 @@ def model(case: Case, way: str, optimizer: Any = None) -> Gan:
     )
 
 
+def check_device(case: Case) -> None:
+    """Raises RuntimeError where JAX would fall back to the CPU."""
+    found = jax.default_backend()
+    if case.device == "cuda" and found != "gpu":
+        raise RuntimeError(f"JAX sees no GPU, only {found}: install '.[cuda,bench]'")
+
+
 def work(row: Row) -> Work:
     """The row, ready to run: jit, the state donated, the guard and all numbers on."""
     case = row.case
+    check_device(case)
     if row.kept:
         keep_memory()
     if case.precision == "tf32":
@@ -107,6 +115,7 @@ def machine(row: Row) -> Work:
     one-backward way, and the memory's rate on an accelerator.
     """
     case = row.case
+    check_device(case)
     shapes = PRODUCTS if case.device == "cpu" else (LARGE_PRODUCT,)
     products = {shape: product(case, shape) for shape in shapes}
     rates = {s: 2 * s[0] * s[1] * s[2] / seconds(p) for s, p in products.items()}
