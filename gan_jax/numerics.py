@@ -5,7 +5,8 @@ the one that was not chosen stays a NaN. So what is not chosen is computed of a 
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float, Integer
 
 Numbers = Float[Array, "..."]
 
@@ -61,7 +62,9 @@ def over_root(a: Numbers, b: Numbers) -> Numbers:
     return jnp.where(b == 0, 0.0, a / jnp.sqrt(nonzero(b)))
 
 
-def rows(table: Float[Array, "k d"], label: Int[Array, " n"]) -> Float[Array, "n d"]:
+def rows(
+    table: Float[Array | np.ndarray, "k d"], label: Integer[Array | np.ndarray, " n"]
+) -> Float[Array, "n d"]:
     """The row of each label, NaN for one that there is none of.
 
     Indexing would take the last row for it, and train on.
@@ -71,4 +74,4 @@ def rows(table: Float[Array, "k d"], label: Int[Array, " n"]) -> Float[Array, "n
     [1.0, nan, nan]
     """
     label = jnp.where(label < 0, len(table), label.astype(jnp.int32))
-    return table.at[label].get(mode="fill", fill_value=jnp.nan)
+    return jnp.asarray(table).at[label].get(mode="fill", fill_value=jnp.nan)

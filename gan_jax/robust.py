@@ -183,7 +183,7 @@ def _direction(g: Samples, ball: Ball) -> Samples:
         return jnp.sign(g)
     # Squares of slopes below 1e-19 would be 0 in float32.
     largest = jnp.abs(g).max(axis=tuple(range(1, g.ndim)))
-    g = g * per_sample(quotient(1.0, largest), g)
+    g = g / per_sample(nonzero(largest), g)
     return g * per_sample(quotient(1.0, _lengths(g)), g)
 
 

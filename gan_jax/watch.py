@@ -160,9 +160,12 @@ class Watch:
 
 
 def _samples(directory: Path) -> list[tuple[int, Path]]:
-    """The pictures of samples with their steps, in order."""
-    files = (directory / "samples").glob("step_*.png")
-    return sorted((int(f.stem.removeprefix("step_")), f) for f in files)
+    """The pictures of samples with their steps, in order, and no others."""
+    named = {
+        f.stem.removeprefix("step_"): f
+        for f in (directory / "samples").glob("step_*.png")
+    }
+    return sorted((int(step), f) for step, f in named.items() if step.isdecimal())
 
 
 def _diagnosis(

@@ -278,6 +278,13 @@ def test_a_percentage_is_no_probability():
         scheduled(55.0)
 
 
+def test_a_schedule_beyond_one_is_one():
+    x = jnp.asarray(RANDOM.normal(size=(4, 4, 1)), jnp.float32)
+    beyond, one = scheduled(lambda moves: 1.001 + 0 * moves), scheduled(1.0)
+    changed = [rule.apply(rule.init(), KEYS[0], x) for rule in (beyond, one)]
+    np.testing.assert_array_equal(*changed)
+
+
 def test_a_shorter_interval_does_not_stop_the_clock():
     memory, logits = ada(batch=8, images=16, interval=4).init(), jnp.ones(8)
     longer, shorter = (ada(batch=8, images=16, interval=n) for n in (4, 2))

@@ -50,6 +50,7 @@ def toy(directory: Path, cache: Path, *options: str) -> str:
     return end(start("toy", directory, *shrunk, *options, **env))
 
 
+@pytest.mark.usefixtures("as_users_do")
 def test_a_run_with_kept_programs_has_the_same_bits(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     without = toy(tmp_path / "none", cache, "--compile-cache", "none")

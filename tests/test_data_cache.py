@@ -64,8 +64,8 @@ def test_a_second_run_reads_nothing(tmp_path: Path) -> None:
 
 def test_what_a_killed_build_left_is_swept(tmp_path: Path) -> None:
     name = hashlib.sha256(b"1 counted").hexdigest()[:40]
-    drafts = [f"{name}.tmp-{platform.node()}-a", f"{name}.tmp-elsewhere-a"]
-    drafts.append(f"other.tmp-{platform.node()}-a")
+    drafts = [f"{name}.tmp-{platform.node()}@a", f"{name}.tmp-{platform.node()}-b@a"]
+    drafts.append(f"other.tmp-{platform.node()}@a")
     for draft in drafts:
         (tmp_path / draft).mkdir()
     cached(Counted(3), tmp_path)

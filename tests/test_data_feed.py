@@ -168,16 +168,18 @@ def test_close_ends_the_threads() -> None:
 
 
 def test_close_ends_who_waits_in_another_thread() -> None:
-    gate, ended = threading.Event(), threading.Event()
+    gate, entered, ended = (threading.Event() for _ in range(3))
 
     class Slow(OneByOne):
         def __getitem__(self, index: int) -> Sample:
+            entered.set()
             gate.wait(60)
             return super().__getitem__(index)
 
     gate.set()
     chosen = streaming(Slow(), ORDER, flip=False, threads=1)
     gate.clear()
+    entered.clear()
 
     def wait() -> None:
         with contextlib.suppress(CancelledError):
@@ -185,6 +187,7 @@ def test_close_ends_who_waits_in_another_thread() -> None:
         ended.set()
 
     threading.Thread(target=chosen.get, args=(0,), daemon=True).start()
+    assert entered.wait(60)
     threading.Thread(target=wait, daemon=True).start()
     time.sleep(0.2)
     closing = threading.Thread(target=chosen.close)

@@ -302,6 +302,12 @@ def test_the_nearest_is_the_nearest_also_far_from_the_origin():
         np.testing.assert_array_equal(nearest(a, b), brute_force(a, b))
 
 
+def test_the_nearest_is_found_in_float32_whatever_the_samples_are_in():
+    random = np.random.default_rng(3)
+    a, b = (jnp.asarray(random.normal(size=(n, 600)), jnp.bfloat16) for n in (40, 70))
+    np.testing.assert_array_equal(nearest(a, b), brute_force(a, b))
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_imle_finds_the_neighbours_among_all_devices_candidates(count):
     """The loss is that of a search by hand, on one device and on four."""

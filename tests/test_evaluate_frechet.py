@@ -1,5 +1,7 @@
 """Moments and the Frechet distance against closed forms and float64."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -165,6 +167,23 @@ def test_a_stream_on_the_host_is_one_batch(size):
     assert streamed.factor.dtype == np.float64
 
 
+def test_memory_does_not_grow_with_the_stream():
+    """In bytes: some tens of d x d numbers, for 2,000 samples and for 20,000."""
+    d = 64
+
+    def peak(count):
+        rng = np.random.default_rng(0)
+        tracemalloc.start()
+        moments_of(rng.standard_normal((100, d)) for _ in range(count))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    few, many = peak(20), peak(200)
+    assert many < 1.05 * few
+    assert few < 50 * 8 * d**2
+
+
 @pytest.mark.parametrize("count", [1, 2, 4, 8])
 def test_streams_on_devices_are_one_batch(count):
     """Seven batch sizes, the last batch filled up with NaN; devices may be empty."""
@@ -197,6 +216,7 @@ def test_streams_on_devices_are_one_batch(count):
     for size in (13, 29, 64, 100, 150, 202, 203):
         found = streamed(size)
         assert int(found.n) == len(X)
+        assert gap(found, moments(X)) < 1e-5
         assert frechet_distance(found, other) == pytest.approx(wanted, rel=1e-6)
     again = streamed(13), streamed(13)
     jax.tree.map(np.testing.assert_array_equal, *again)

@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from experiments import celeba, digits, fashion, image, toy
-from experiments.run import main
+from experiments.run import initialize, main
+from gan_jax.data import Arrays
 from gan_jax.images import load_png
 from gan_jax.train import Diverged, fit
 from tests.celeba_fixture import write_celeba
@@ -272,6 +273,36 @@ def test_what_cannot_be_is_refused(
     # With words for a code Python prints them and ends with 1.
     assert (1 if isinstance(ended.value.code, str) else ended.value.code) == status
     assert wanted in f"{ended.value.code}{''.join(capsys.readouterr())}"
+
+
+def test_drawn_faces_are_cut_and_grey_as_asked() -> None:
+    plain = celeba.source(FACES)
+    cut = celeba.source(dataclasses.replace(FACES, crop=8, channels=1))
+    assert (plain[0]["real"].shape, cut[0]["real"].shape) == ((16, 16, 3), (16, 16, 1))
+    inner = Image.fromarray(plain[0]["real"]).crop((4, 4, 12, 12)).convert("L")
+    enlarged = np.asarray(inner.resize((16, 16), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(cut[0]["real"][..., 0], enlarged)
+
+
+def test_a_single_image_has_no_halves() -> None:
+    one = Arrays({"real": np.zeros((1, 16, 16, 1), np.uint8)})
+    with pytest.raises(ValueError, match=r"single image.* --evaluate none"):
+        image.distances(digits.Config(), image.model(digits.Config()), one)
+
+
+def test_only_what_srun_started_joins_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def join() -> None:
+        raise RuntimeError("nobody is there")
+
+    monkeypatch.setattr(jax.distributed, "initialize", join)
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.delenv("SLURM_STEP_NODELIST", raising=False)
+    initialize("auto")  # the shell of an allocation
+    monkeypatch.setenv("SLURM_STEP_NODELIST", "node[1-4]")
+    with pytest.raises(ValueError, match=r"nobody is there.* --distributed no"):
+        initialize("auto")
 
 
 def test_a_run_that_diverged_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,6 +201,15 @@ def test_a_label_moves_its_own_sample_only():
     np.testing.assert_allclose(after[LABEL == 2], want, rtol=1e-6)
 
 
+def test_averages_move_by_a_tenth_a_call():
+    x = 3 + jax.random.normal(jax.random.key(3), (64, 5))
+    norm = adapters.from_linen(layers.BatchNorm())
+    params, stats = started(norm, x)
+    found = norm.apply(params, stats, x, train=True)[1]["batch_stats"]["norm"]
+    np.testing.assert_allclose(found["mean"], 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found["var"], 0.9 + 0.1 * x.var(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("network", "x"),
     [
@@ -208,6 +217,7 @@ def test_a_label_moves_its_own_sample_only():
         (mlp.discriminator(4, classes=3), Z),
         (dcgan.generator(16, width=4, classes=3), Z),
         (dcgan.generator(16, width=4, norm="self", classes=3), Z),
+        (resnet.generator(32, width=2, classes=3), Z),
         (r3.generator(32, width=4, group=4, classes=3), Z),
         (r3.discriminator(32, width=4, group=4, classes=3), images(32)),
     ],
@@ -359,6 +369,35 @@ def test_r3_initial_deviations():
         assert deviation == pytest.approx(gain / fan_in**0.5, rel=0.05)
     gen = r3.generator(32, width=8, group=4)
     assert len([k for k in abstract(gen, Z)[0] if k.startswith("Block")]) == 8
+
+
+def kernels(network: Network, x: Array) -> dict[str, np.ndarray]:
+    """Those at the start that are large enough to tell a deviation by."""
+    params, _ = started(network, x)
+    found = {
+        jax.tree_util.keystr(path): np.asarray(leaf)
+        for path, leaf in jax.tree.leaves_with_path(params)
+        if leaf.ndim > 1 and leaf.size > 500
+    }
+    assert len(found) > 2
+    return found
+
+
+def test_dcgan_begins_with_a_deviation_of_002():
+    gen = kernels(dcgan.generator(16, width=16), Z)
+    disc = kernels(dcgan.discriminator(16, width=16), images(16))
+    for kernel in (*gen.values(), *disc.values()):
+        assert kernel.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_resnet_begins_as_glorot_and_with_gain_root_2_within_blocks():
+    gen = kernels(resnet.generator(32, width=8), Z)
+    disc = kernels(resnet.discriminator(32, width=16), images(32))
+    for name, kernel in (gen | disc).items():
+        *taps, inputs, outputs = kernel.shape
+        glorot = (2 / (np.prod(taps) * (inputs + outputs))) ** 0.5
+        gain = 2**0.5 if "Block" in name and taps == [3, 3] else 1
+        assert kernel.std() == pytest.approx(gain * glorot, rel=0.1), name
 
 
 def test_resnet_shortcuts_commute_with_resampling():

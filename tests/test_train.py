@@ -155,7 +155,10 @@ def test_samples_of_a_future_that_was_given_up_are_gone(tmp_path: Path) -> None:
     drawing: dict[str, Any] = {"sample": picture, "sample_every": 3}
     former = tmp_path / "samples" / "step_00000007.png"  # of a run that saved nothing
     images.save_png(former, np.zeros((8, 8, 3), np.uint8))
+    mine = tmp_path / "samples" / "step_best.png"
+    images.save_png(mine, np.zeros((8, 8, 3), np.uint8))
     run(tmp_path, steps=6, **drawing)
+    mine.unlink()
     assert names() == [f"step_{i:08d}.png" for i in (0, 3, 6)]
     images.save_png(former, np.zeros((8, 8, 3), np.uint8))
     run(tmp_path, steps=8, **drawing)

@@ -175,12 +175,17 @@ def files(path: Path, size: int | None) -> Side:
             f"{error} It is no run's directory either, for it has no config.json."
         ) from error
     first = found.image(0)
-    grey = all(found.image(i).mode == "L" for i in range(len(found)))
+    grey, alike = True, size is not None
+    for one in map(found.image, range(len(found))):
+        grey, alike = grey and one.mode == "L", alike and one.size == (size, size)
+        if not grey and not alike:
+            break
     side = min(first.size) if size is None else size
     fitted = opened(path, side, channels=1 if grey else 3)
     if size is None:
         return of_source(path.name, AsTheyAre(fitted, first.size))
-    return of_source(path.name, fitted)._replace(resize=f"lanczos to {size}")
+    resize = "none" if alike else f"lanczos to {size}"
+    return of_source(path.name, fitted)._replace(resize=resize)
 
 
 def generator(run: Path, size: int | None, weights: Literal["ema", "raw"]) -> Side:

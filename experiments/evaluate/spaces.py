@@ -153,7 +153,7 @@ def real_features(
         return space.features(images)
     facts = {
         "images": fingerprint,
-        # An .npy file's fingerprint knows its size and time only.
+        # A folder's fingerprint knows sizes and times, an .npy's some rows besides.
         "content": content_digest({"real": images}),
         "features": space.features.digest,
         "preprocessing": space.features.preprocessing,

@@ -109,7 +109,7 @@ def _trusted(entry: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
 
 
 def _build(source: Source, entry: Path, threads: int) -> None:
-    own = f"{entry.name}.tmp-{platform.node()}-"
+    own = f"{entry.name}.tmp-{platform.node()}@"
     for left in entry.parent.glob(f"{glob.escape(own)}*"):
         # Of a build that was killed: while this host's lock is ours no other is at it.
         shutil.rmtree(left, ignore_errors=True)

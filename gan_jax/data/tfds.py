@@ -143,11 +143,15 @@ def _version_directory(name: str, data_dir: Path) -> Path:
     """Finds the directory that holds dataset_info.json; the newest version wins."""
     path, _, version = name.partition(":")
     if (own := data_dir / "dataset_info.json").exists():
-        there = json.loads(own.read_text())["name"]
-        if there != path.split("/")[0] or version not in ("", data_dir.name):
+        info = json.loads(own.read_text())
+        there = info["name"], info.get("configName", ""), info.get("version", "")
+        wanted, _, config = path.partition("/")
+        asked = wanted, config or there[1], version or there[2]
+        if asked != there:
             raise ValueError(
-                f"{data_dir} holds {there}:{data_dir.name}, not {name}. Give its own "
-                "name, or the folder above, in which data sets were prepared."
+                f"{data_dir} holds {there[0]}{there[1] and '/' + there[1]}:{there[2]}, "
+                f"not {name}. Give its own name, or the folder in which data sets were "
+                "prepared."
             )
         return data_dir
     if not re.fullmatch(r"\w+(/[\w.-]+)?", path) or ".." in path:

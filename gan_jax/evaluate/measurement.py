@@ -74,7 +74,7 @@ class Measurement:
       floor: the same measure between two sets of real samples.
       floor_count: how many samples each of these had.
       floor_measure: which measure the floor is of, where it is not ``measure`` itself:
-        fewer samples may give fewer subsets, splits or patches.
+        with fewer samples there are other numbers of subsets, splits or patches.
       versions: of Python and the libraries; this process's own by default.
 
     Raises:

@@ -184,8 +184,8 @@ class BatchNorm(nn.Module):
         exact = jnp.promote_types(x.dtype, jnp.float32)
         y = batch_normalised(x, False, exact, self.axis_name, train)
         shape = (self.classes, x.shape[-1])
-        scale = rows(self.param("scale", nn.initializers.ones, shape), label)
-        bias = rows(self.param("bias", nn.initializers.zeros, shape), label)
+        scale = self.param("scale", nn.initializers.ones, shape)[label]
+        bias = self.param("bias", nn.initializers.zeros, shape)[label]
         between = tuple(range(1, x.ndim - 1))
         y = y * jnp.expand_dims(scale, between) + jnp.expand_dims(bias, between)
         return y.astype(x.dtype if self.dtype is None else self.dtype)
@@ -224,6 +224,14 @@ class Projection(nn.Module):
         if self.spectral:
             table = spectral_norm(self, table, train)
         return (rows(table, label) * h).sum(-1)
+
+
+def of_known_class(z: Array, label: Array, classes: int) -> Array:
+    """``z``, and NaN where the label is of no class: a norm would take another's.
+
+    Not in the norm itself, whose last digits would then differ from the plain one's.
+    """
+    return z + rows(jnp.zeros((classes, 1), z.dtype), label)
 
 
 def checked_label(label: Array | None, classes: int, n: int) -> None:

@@ -34,7 +34,7 @@ from jaxtyping import Float, Int
 
 from gan_jax.kernel import Batch, Info, Network, Objective, Params, Stats
 from gan_jax.latents import Latent
-from gan_jax.numerics import full, nonzero
+from gan_jax.numerics import full, nonzero, rows
 from gan_jax.objectives.players import (
     answer_like,
     begun,
@@ -94,12 +94,8 @@ def glo(
         params: Params, stats: Stats, batch: Batch, keys: Array, step: Array
     ) -> tuple[Array, tuple[Stats, Info]]:
         real, index = _rows(batch)
-        # A negative row would be counted from the end; it is as unknown as one beyond.
-        index = jnp.where(index < 0, count, index)
-        rows = params["codes"].at[index].get(mode="fill", fill_value=jnp.nan)
-        made, gen_stats = gen.apply(
-            params["gen"], stats["gen"], on_sphere(rows), train=True
-        )
+        codes = on_sphere(rows(params["codes"], index))
+        made, gen_stats = gen.apply(params["gen"], stats["gen"], codes, train=True)
         value = error(real, made).mean()
         return value, ({"gen": gen_stats, "codes": {}}, {"loss": value})
 
