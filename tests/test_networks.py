@@ -215,9 +215,8 @@ def test_averages_move_by_a_tenth_a_call():
     [
         (mlp.generator(4, width=4, classes=3), Z),
         (mlp.discriminator(4, classes=3), Z),
-        (dcgan.generator(16, width=4, classes=3), Z),
-        (dcgan.generator(16, width=4, norm="self", classes=3), Z),
-        (resnet.generator(32, width=2, classes=3), Z),
+        (dcgan.discriminator(16, width=4, norm=None, classes=3), images(16)),
+        (resnet.discriminator(32, width=2, classes=3), images(32)),
         (r3.generator(32, width=4, group=4, classes=3), Z),
         (r3.discriminator(32, width=4, group=4, classes=3), images(32)),
     ],

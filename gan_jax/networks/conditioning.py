@@ -14,7 +14,6 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from gan_jax.networks.layers import BatchNorm, Dense, batch_normalised
-from gan_jax.numerics import rows
 
 HIDDEN = 32  # units between z and the scales: compare_gan's `num_hidden`
 
@@ -173,8 +172,8 @@ class LabelledLatent(nn.Module):
     @nn.compact
     def __call__(self, z: Array, label: Array) -> Array:
         shape = (self.classes, z.shape[-1])
-        shift = rows(self.param("shift", nn.initializers.zeros, shape), label)
-        scale = rows(self.param("scale", nn.initializers.zeros, shape), label)
+        shift = self.param("shift", nn.initializers.zeros, shape)[label]
+        scale = self.param("scale", nn.initializers.zeros, shape)[label]
         return z + shift + scale * z
 
 

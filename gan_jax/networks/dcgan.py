@@ -28,7 +28,6 @@ from gan_jax.networks.layers import (
     checked_label,
     checked_latent,
     leaky_relu,
-    of_known_class,
 )
 from gan_jax.networks.minibatch import minibatch_stddev
 from gan_jax.numerics import full
@@ -135,8 +134,6 @@ class Generator(nn.Module):
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
         checked_latent(z)
         checked_label(label, self.classes, len(z))
-        if label is not None:
-            z = of_known_class(z, label, self.classes)
         free = self.norm is None  # a norm has a bias of its own
         style = z
         if self.norm == "self" and label is not None:

@@ -219,19 +219,13 @@ class Projection(nn.Module):
 
     @nn.compact
     def __call__(self, h: Array, label: Array, train: bool = False) -> Array:
+        # NaN for a label of no class, so that no step is taken. Norms index their own:
+        # with `rows` they would begin with other last digits than without classes.
         shape = (self.classes, h.shape[-1])
         table = self.param("embedding", self.embedding_init, shape)
         if self.spectral:
             table = spectral_norm(self, table, train)
         return (rows(table, label) * h).sum(-1)
-
-
-def of_known_class(z: Array, label: Array, classes: int) -> Array:
-    """``z``, and NaN where the label is of no class: a norm would take another's.
-
-    Not in the norm itself, whose last digits would then differ from the plain one's.
-    """
-    return z + rows(jnp.zeros((classes, 1), z.dtype), label)
 
 
 def checked_label(label: Array | None, classes: int, n: int) -> None:

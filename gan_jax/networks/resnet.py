@@ -26,7 +26,6 @@ from gan_jax.networks.layers import (
     checked_images,
     checked_label,
     checked_latent,
-    of_known_class,
 )
 from gan_jax.numerics import full
 
@@ -149,8 +148,6 @@ class Generator(nn.Module):
     def __call__(self, z: Array, label: Array | None = None, *, train: bool) -> Array:
         checked_latent(z)
         checked_label(label, self.classes, len(z))
-        if label is not None:
-            z = of_known_class(z, label, self.classes)
         style = z
         if self.norm == "self" and label is not None:
             style = LabelledLatent(self.classes)(z, label)
