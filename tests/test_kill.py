@@ -118,7 +118,7 @@ def test_sigterm_saves_within_seconds_and_the_run_goes_on(
 
 def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
     # One call of many seconds: the first signal waits for its end, the second does not.
-    k = 200_000
+    k = 60_000
     every = ("log_every", "sample_every", "checkpoint_every", "steps_per_call", "steps")
     running = begin(tmp_path / "compiled", tmp_path / "run", **dict.fromkeys(every, k))
     while not list((tmp_path / "compiled").glob("jit_many-*")):  # compiled by then
