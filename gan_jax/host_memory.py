@@ -38,7 +38,7 @@ LARGE_PAGE, PAGE = 2**21, 2**12
 # Bytes; smaller ones are for small things. A step of small networks asks for a thousand
 # blocks of some KiB, each of which is searched for among the holes of its size.
 HOLE = 2**8
-MADV_DONTNEED, MADV_HUGEPAGE, MADV_NOHUGEPAGE = 4, 14, 15
+MADV_DONTNEED, MADV_HUGEPAGE = 4, 14
 
 _reserve: int | None = None
 
@@ -85,8 +85,6 @@ def settle_memory() -> int | None:
     filled = 0
     for size in _sizes():
         while (block := libc.malloc(size)) is not None and block < end:
-            if size >= LARGE_PAGE:  # or the kernel would make large pages of it again
-                _advise(libc, block, size, PAGE, MADV_NOHUGEPAGE)
             _advise(libc, block, size, PAGE, MADV_DONTNEED)
             filled += size
         if block is not None:

@@ -39,6 +39,7 @@ def work_of(row: Row) -> tuple[Work, int, float]:
     from experiments.versus_torch import ours
 
     imported, begun = memory("VmRSS"), time.perf_counter()
+    ours.check_device(row.case)
     kind = ours.machine if row.side == "machine" else ours.work
     return kind(row), imported, begun
 
