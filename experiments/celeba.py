@@ -73,8 +73,7 @@ def source(cfg: Config) -> data.Source:
     """The faces."""
     if cfg.data == "faces":
         faces = data.faces(cfg.faces, cfg.size, seed=0)
-        as_drawn = cfg.crop is None and cfg.channels == 3
-        if as_drawn:
+        if cfg.crop is None and cfg.channels == 3:
             return faces
         return data.Resized(faces, cfg.size, cfg.crop, cfg.channels)
     if Path(cfg.data).exists():

@@ -133,7 +133,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def crew(caches: str) -> Iterator[dict[Row, Worker]]:
+def crew() -> Iterator[dict[Row, Worker]]:
     """Workers by row, all of them ended in the end."""
     workers: dict[Row, Worker] = {}
     try:
@@ -199,20 +199,18 @@ def core_seconds(process: int | None = None) -> float:
 def compare(case: Case, chosen: Sequence[Row], seconds: float) -> dict[str, Any]:
     """All rows in turns, then the best ones again; prints and returns what was seen."""
     print(f"\n{case}", flush=True)
-    with tempfile.TemporaryDirectory() as caches, crew(caches) as workers:
-        first: list[Timed] = []
-        second: list[Timed] = []
-        busy = later = 0.0
-        together: list[Sequence[Row]] = [chosen]
-        if case.device == "cuda":
-            # Its memory does not hold all rows, and none gives back what it has had.
-            together = [[row] for row in chosen]
+    first: list[Timed] = []
+    second: list[Timed] = []
+    busy = later = 0.0
+    together: list[Sequence[Row]] = [chosen]
+    if case.device == "cuda":
+        # Its memory does not hold all rows, and none gives back what it has had.
+        together = [[row] for row in chosen]
+    with tempfile.TemporaryDirectory() as caches:
         for own in together:
-            timed, disturbed = match(own, workers, caches, seconds)
+            with crew() as workers:
+                timed, disturbed = match(own, workers, caches, seconds)
             first, busy = first + timed, max(busy, disturbed)
-            # Finalists begin anew, so that none has compiled what it runs.
-            for row in [row for row in own if row.side != "machine" or len(own) == 1]:
-                workers.pop(row).end()
         print(f"\n{table(first)}\n\n{disturbance(busy)}", flush=True)
         finalists = [
             dataclasses.replace(found.row, kept=kept)
@@ -222,7 +220,8 @@ def compare(case: Case, chosen: Sequence[Row], seconds: float) -> dict[str, Any]
         ]
         if finalists:
             finalists += [t.row for t in first if t.row.side == "machine" and t.rounds]
-            second, later = match(finalists, workers, caches, seconds)
+            with crew() as workers:  # anew, so that none has compiled what it runs
+                second, later = match(finalists, workers, caches, seconds)
     word = verdict(second)
     print(f"\n{table(second)}\n\n{disturbance(later)}{sentences(word)}", flush=True)
     return {
@@ -311,11 +310,11 @@ def main() -> None:
         return
     if all(row.side == "machine" for own in chosen.values() for row in own):
         parser.error(f"--rows {' '.join(options.rows)}: no row's name holds any of it.")
-    seconds = (
-        (2.0 if options.quick else 8.0) if not options.seconds else options.seconds
-    )
-    if options.seconds is not None and not options.seconds > 0:
-        parser.error(f"--seconds is {options.seconds:g}; give more than 0.")
+    seconds = options.seconds
+    if seconds is None:
+        seconds = 2.0 if options.quick else 8.0
+    if not seconds > 0:
+        parser.error(f"--seconds is {seconds:g}; give more than 0.")
     check(options.device)
     begun = time.perf_counter()
     about = machine(options.device)

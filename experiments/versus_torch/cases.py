@@ -149,9 +149,8 @@ def rows(case: Case) -> tuple[Row, ...]:
         for way in ("one_backward", "merged", "alternating")
     ]
     layouts: tuple[Layout, ...] = ("channels_last", "contiguous")
-    judged_together: tuple[bool, ...] = (
-        False,
-    )  # on a CPU no faster, see performance.md
+    # Real and fake samples in one call of D: no faster on a CPU, see performance.md.
+    judged_together: tuple[bool, ...] = (False,)
     if case.device == "cuda":  # contiguous images only cost transpositions there
         layouts, judged_together = ("channels_last",), (False, True)
     theirs = [

@@ -148,10 +148,10 @@ def _version_directory(name: str, data_dir: Path) -> Path:
         wanted, _, config = path.partition("/")
         asked = wanted, config or there[1], version or there[2]
         if asked != there:
+            title = "/".join(filter(None, there[:2]))
             raise ValueError(
-                f"{data_dir} holds {there[0]}{there[1] and '/' + there[1]}:{there[2]}, "
-                f"not {name}. Give its own name, or the folder in which data sets were "
-                "prepared."
+                f"{data_dir} holds {title}:{there[2]}, not {name}. Give its own name, "
+                "or the folder in which data sets were prepared."
             )
         return data_dir
     if not re.fullmatch(r"\w+(/[\w.-]+)?", path) or ".." in path:

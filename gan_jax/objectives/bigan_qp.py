@@ -75,8 +75,8 @@ def bigan_qp(
 
     Raises:
       ValueError: for a scale that is not above 0, an unknown norm, a batch without what
-        is needed, codes or samples of another shape
-        than latents or data, or logits of another shape than (n,).
+        is needed, codes or samples of another shape than latents or data, or logits of
+        another shape than (n,).
     """
 
     check_quadratic(scale, norm)
