@@ -130,6 +130,18 @@ def test_copies_and_outliers():
     assert density_coverage(outlier, spread).density < 0.3
 
 
+@pytest.mark.parametrize("k", [3, 5])
+def test_a_copy_of_the_kth_neighbour_is_in_the_ball(k):
+    """k + 1 balls hold each copy, however the matrix products rounded."""
+    rng = np.random.default_rng(3)
+    real = np.maximum(rng.standard_normal((1500, 64)) + 3, 0).astype(np.float32)
+    copies = rng.permutation(real)
+    assert density_coverage(real, copies, k) == ((k + 1) / k, 1)
+    # By hand: the ball around 2 ends at 3, and at 1, which no other ball holds.
+    line = np.array([[0.0], [1.0], [3.0], [7.0]])
+    assert precision_recall(line, line + 2, 1) == (1, 0.75)
+
+
 # ----------------------------------------------------------------- 1-NN test
 
 

@@ -2,7 +2,9 @@
 
 Around each point of a set lies a ball that reaches to its k-th neighbour in that set;
 together the balls are where the set's distribution is taken to live. Distances are
-Euclidean, balls closed, and a point is no neighbour of its own.
+Euclidean, balls closed, and a point is no neighbour of its own. Two distances that are
+equal but for the rounding of a matrix product are a tie, so that a copy of a ball's
+k-th neighbour lies in it.
 
 All of these depend on the number of samples and on k. Compare at equal ones only.
 """
@@ -20,6 +22,9 @@ from gan_jax.evaluate.points import (
     distance_blocks_to_others,
     two_sets,
 )
+
+# Of squared distances: a hundredth of what the features' float32 leaves open.
+_TIE = 1 + 1e-9
 
 
 class PrecisionRecall(NamedTuple):
@@ -90,8 +95,8 @@ def precision_recall(
     real_reach, fake_reach = squared_radii(x, k), squared_radii(y, k)
     precise, recalled = np.zeros(len(y), bool), np.zeros(len(x), bool)
     for rows, squared in distance_blocks(x, y):
-        precise |= (squared <= real_reach[rows, None]).any(axis=0)
-        recalled[rows] = (squared <= fake_reach[None]).any(axis=1)
+        precise |= (squared <= _TIE * real_reach[rows, None]).any(axis=0)
+        recalled[rows] = (squared <= _TIE * fake_reach[None]).any(axis=1)
     return PrecisionRecall(float(precise.mean()), float(recalled.mean()))
 
 
@@ -116,7 +121,7 @@ def density_coverage(
     reach = squared_radii(x, k)
     held = covered = 0
     for rows, squared in distance_blocks(x, y):
-        inside = squared <= reach[rows, None]
+        inside = squared <= _TIE * reach[rows, None]
         held += int(inside.sum())
         covered += int(inside.any(axis=1).sum())
     return DensityCoverage(held / (k * len(y)), covered / len(x))
