@@ -58,10 +58,12 @@ def seen(mutation: Mutation) -> bool:
 
 def main() -> None:
     """All families, or those that are named."""
+    every = families()
+    if unknown := set(sys.argv[1:]) - set(every):
+        sys.exit(f"no family is called {sorted(unknown)}; there are {list(every)}.")
     total, unseen = 0, []
-    for name, mutations in families().items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
+    for name in sys.argv[1:] or every:
+        mutations = every[name]
         caught = 0
         for mutation in mutations:
             if seen(mutation):
