@@ -76,12 +76,14 @@ def _split_as(batch: dict[str, Any], index: Array) -> Array:
     """``index``, split over devices as the batch is, if it is.
 
     Without a word the compiler may leave it whole: every device would then draw the
-    noise of all samples, and generate from it.
+    noise of all samples, and generate from it. Here it is a column beside one of the
+    batch, in an array that the barrier keeps whole until the work has been shared out.
+    `jax.experimental.shard_alike` says as much, but numbers its groups through the life
+    of a process: a program that was traced again would not be found in the cache.
     """
-    from jax.experimental.shard_alike import shard_alike
-
     samples = jax.tree.leaves(batch)[0].reshape(index.size, -1)
-    return shard_alike(index, samples[:, 0])[0]
+    beside = jnp.stack([index, samples[:, 0].astype(index.dtype)], axis=1)
+    return jax.lax.optimization_barrier(beside)[:, 0]
 
 
 def split_keys(keys: Array, streams: int) -> list[Array]:

@@ -1,7 +1,6 @@
 """Experiments as users start them: in processes of their own, with an end in sight."""
 
 import contextlib
-import itertools
 import json
 import os
 import subprocess
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import pytest
-from jax._src import shard_alike
 from jax.experimental.compilation_cache import compilation_cache
 
 ROOT = Path(__file__).parents[1]
@@ -74,9 +71,7 @@ def rows(directory: Path) -> list[dict[str, Any]]:
 def compiled_once(folder: Path) -> Iterator[None]:
     """In this process: compile no program twice.
 
-    For runs of a few steps, whose time goes into compiling. `shard_alike` numbers its
-    groups through the whole life of a process, so that a program that is traced again
-    would have another name in the cache; here all groups of a program have one number.
+    For runs of a few steps, whose time goes into compiling.
     """
     settings = {
         "jax_compilation_cache_dir": str(folder),
@@ -87,9 +82,7 @@ def compiled_once(folder: Path) -> Iterator[None]:
         jax.config.update(name, value)
     compilation_cache.reset_cache()
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(shard_alike, "_next_shard_group_id", itertools.repeat(0))
-            yield
+        yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)

@@ -135,6 +135,16 @@ def test_one_compilation():
     assert int(state.step) == 3
 
 
+def test_a_step_that_is_traced_again_is_the_same_program():
+    """So that a cache of programs finds it: a run begun anew in one process."""
+
+    def program():
+        trained = model(penalty=penalties.r1())
+        return jax.jit(trained.step).lower(*start(trained)).as_text()
+
+    assert program() == program()
+
+
 def test_seeds_by_vmap_are_separate_runs():
     trained = model()
     batch = points()

@@ -15,7 +15,15 @@ def separation(loss: str, penalty: str = "none", gradient: str = "merged") -> st
     )
 
 
+DEVICES = "tests/test_step_cost.py -k work_per_device"
+
 MUTATIONS = [
+    Mutation(
+        "gan_jax/parts.py",
+        "jax.lax.optimization_barrier(beside)[:, 0]",
+        "beside[:, 0]",
+        DEVICES,
+    ),
     Mutation(
         "gan_jax/stop.py",
         "lambda _, cotangent: (None,)",
