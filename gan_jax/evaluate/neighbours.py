@@ -95,8 +95,8 @@ def precision_recall(
     real_reach, fake_reach = squared_radii(x, k), squared_radii(y, k)
     precise, recalled = np.zeros(len(y), bool), np.zeros(len(x), bool)
     for rows, squared in distance_blocks(x, y):
-        precise |= (squared <= _TIE * real_reach[rows, None]).any(axis=0)
-        recalled[rows] = (squared <= _TIE * fake_reach[None]).any(axis=1)
+        precise |= (squared <= real_reach[rows, None]).any(axis=0)
+        recalled[rows] = (squared <= fake_reach[None]).any(axis=1)
     return PrecisionRecall(float(precise.mean()), float(recalled.mean()))
 
 
@@ -121,7 +121,7 @@ def density_coverage(
     reach = squared_radii(x, k)
     held = covered = 0
     for rows, squared in distance_blocks(x, y):
-        inside = squared <= _TIE * reach[rows, None]
+        inside = squared <= reach[rows, None]
         held += int(inside.sum())
         covered += int(inside.any(axis=1).sum())
     return DensityCoverage(held / (k * len(y)), covered / len(x))
@@ -180,11 +180,11 @@ def nearest_neighbour_test(
 
 
 def squared_radii(x: Points, k: int) -> np.ndarray:
-    """The squared distance of each point to its k-th neighbour."""
+    """The squared distance of each point to its k-th neighbour, and to what ties."""
     reach = np.empty(len(x))
     for rows, squared in distance_blocks_to_others(x):
         reach[rows] = np.partition(squared, k - 1, axis=1)[:, k - 1]
-    return reach
+    return _TIE * reach
 
 
 def _sets(real: AnyArray, fake: AnyArray, k: int) -> tuple[Points, Points]:

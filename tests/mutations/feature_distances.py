@@ -99,8 +99,8 @@ MUTATIONS = [
     ),
     Mutation(
         NEIGHBOURS,
-        "(squared <= _TIE * fake_reach[None])",
-        "(squared <= _TIE * real_reach[rows, None])",
+        "(squared <= fake_reach[None])",
+        "(squared <= real_reach[rows, None])",
         neighbours("brute_force"),
     ),
     Mutation(NEIGHBOURS, "_TIE = 1 + 1e-9", "_TIE = 1", neighbours("copy_of_the_kth")),
