@@ -339,8 +339,11 @@ def _whole_or_not_at_all(
         for player, flag in beyond.items()
     }
     faults = faults._replace(params={**faults.params, **both}, ema=averages)
-    flags = jnp.stack(jax.tree.leaves(faults))
-    bad = jnp.any(flags)
+    # One search says both. XLA would write `jnp.any` out as a chain of all flags, and
+    # repeat the chain in the choice of every leaf.
+    flags = jax.tree.leaves(faults)
+    first = jnp.argmax(jnp.stack([*flags, jnp.ones((), bool)]))
+    bad = first < len(flags)
     # What was not touched, the key above all, is no choice.
     kept = jax.tree.map(lambda a, b: a if a is b else jnp.where(bad, a, b), old, new)
     state = kept._replace(
@@ -351,6 +354,6 @@ def _whole_or_not_at_all(
     info = info | {
         "bad": state.bad,
         "skipped": state.skipped,
-        "nonfinite_leaf": jnp.where(bad, jnp.argmax(flags), -1).astype(jnp.int32),
+        "nonfinite_leaf": jnp.where(bad, first, -1).astype(jnp.int32),
     }
     return state, info

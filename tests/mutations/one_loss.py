@@ -19,6 +19,12 @@ DEVICES = "tests/test_step_cost.py -k work_per_device"
 
 MUTATIONS = [
     Mutation(
+        "gan_jax/kernel.py",
+        "bad = first < len(flags)",
+        "bad = jnp.any(jnp.stack(flags))",
+        "tests/test_kernel.py -k compiled_once",
+    ),
+    Mutation(
         "gan_jax/parts.py",
         "jax.lax.optimization_barrier(beside)[:, 0]",
         "beside[:, 0]",
