@@ -30,6 +30,7 @@ from jax import Array, lax
 from gan_jax.ops.linear import in_memory, linear
 
 Terms = Sequence[Array]
+Pairs = tuple[Terms, Sequence[Array | None]]  # a tile's own, and the next; None is zero
 
 
 class Scheme(NamedTuple):
@@ -45,7 +46,7 @@ class Scheme(NamedTuple):
     """
 
     inputs: Callable[[Terms, Terms], list[Array]]
-    inputs_transposed: Callable[..., tuple[Terms, Terms]]
+    inputs_transposed: Callable[..., Pairs]
     taps: Callable[..., list[Array]]
     taps_transposed: Callable[..., list[Array]]
     outputs: Callable[..., list[Array]]
@@ -76,7 +77,7 @@ def halves_transposed(p: Array, q: Array, r: Array, s: Array) -> list[Array]:
 
 TWO_TAPS = Scheme(
     inputs=lambda x, z: [x[0] - x[1], x[1], z[0] - x[1]],
-    inputs_transposed=lambda p, q, r: ((p, q - p - r), (r, jnp.zeros_like(r))),
+    inputs_transposed=lambda p, q, r: ((p, q - p - r), (r, None)),
     taps=sums,
     taps_transposed=sums_transposed,
     outputs=sums_transposed,
@@ -165,16 +166,16 @@ def neighbours(x: Array, axis: int) -> tuple[Terms, Terms]:
     return own, following
 
 
-def joined(pairs: tuple[Terms, Terms], axis: int) -> Array:
+def joined(pairs: Pairs, axis: int) -> Array:
     """The transpose of `neighbours`."""
     zero = jnp.zeros_like(lax.slice_in_dim(pairs[0][0], 0, 1, axis=axis))
-    return jnp.stack(
-        [
-            jnp.concatenate([own, zero], axis) + jnp.concatenate([zero, next_], axis)
-            for own, next_ in zip(*pairs, strict=True)
-        ],
-        axis + 1,
-    )
+    sides = []
+    for own, following in zip(*pairs, strict=True):
+        side = jnp.concatenate([own, zero], axis)
+        if following is not None:  # XLA would form and add the zeros
+            side += jnp.concatenate([zero, following], axis)
+        sides.append(side)
+    return jnp.stack(sides, axis + 1)
 
 
 def tap_factors(scheme: Scheme, kernel: Array) -> list[Array]:

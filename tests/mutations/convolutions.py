@@ -31,8 +31,8 @@ MUTATIONS = [
     Mutation(TILES, "[:, :h, :w]", "[:, -h:, -w:]", STRIDE_1),
     Mutation(
         TILES,
-        "jnp.concatenate([zero, next_], axis)",
-        ("jnp.concatenate([next_, zero], axis)"),
+        "jnp.concatenate([zero, following], axis)",
+        ("jnp.concatenate([following, zero], axis)"),
         STRIDE_1,
     ),
     # The other ways.
