@@ -26,7 +26,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from gan_jax.ops.linear import in_memory, linear
-from gan_jax.ops.tiles import by_tiles, filled
+from gan_jax.ops.tiles import by_tiles, filled, overlapped
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 FEW = 8  # channels of an image up to which patches are faster than tiles
@@ -194,22 +194,46 @@ def in_full(x: Array, kernel: Array) -> tuple[Array, Array]:
 
 def by_patches(x: Array, kernel: Array) -> Array:
     """One GEMM of all taps, which are written side by side."""
+    n, h, w, _ = x.shape
+    taps = kernel.shape[0] // 2
+    maps = partial(patches, taps), partial(unpatched, taps, x.shape)
+    (taken,) = linear(*maps, x)
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    return (taken.reshape(-1, len(matrix)) @ matrix).reshape(n, h // 2, w // 2, -1)
+
+
+def patches(taps: int, x: Array) -> list[Array]:
+    """What each output is made of: (n, h / 2, w / 2, taps, 2, taps, 2 c).
+
+    Args:
+      taps: half the side of the kernel.
+      x: (n, h, w, c).
+    """
     n, h, w, c = x.shape
-    k = kernel.shape[0]
-    taps, h, w = k // 2, h // 2, w // 2
-    border = (taps - 1, taps - 1)
+    h, w, border = h // 2, w // 2, (taps - 1, taps - 1)
     x = jnp.pad(x, ((0, 0), border, border, (0, 0)))
     x = x.reshape(n, h + taps - 1, 2, w + taps - 1, 2 * c)
-    patches = jnp.stack(
+    taken = jnp.stack(
         [
             jnp.stack([x[:, i : i + h, :, j : j + w] for j in range(taps)], 4)
             for i in range(taps)
         ],
         2,
     )  # (n, h, i, 2, w, j, 2 c)
-    patches = in_memory(patches.transpose(0, 1, 4, 2, 3, 5, 6))
-    y = patches.reshape(n * h * w, k * k * c) @ kernel.reshape(k * k * c, -1)
-    return y.reshape(n, h, w, -1)
+    return [in_memory(taken.transpose(0, 1, 4, 2, 3, 5, 6))]
+
+
+def unpatched(taps: int, shape: tuple[int, ...], taken: Array) -> list[Array]:
+    """The transpose of `patches`: to ``shape``."""
+    n, h, w, c = shape
+    border = taps - 1
+    rows = [
+        overlapped([taken[:, :, :, i, :, j] for j in range(taps)], 2)
+        for i in range(taps)
+    ]
+    x = in_memory(overlapped(rows, 1).swapaxes(2, 3))  # (n, h', 2, w', 2 c)
+    x = x.reshape(n, h + 2 * border, w + 2 * border, c)
+    return [x[:, border : border + h, border : border + w]]
 
 
 def by_positions(x: Array, kernel: Array) -> Array:

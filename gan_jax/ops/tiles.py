@@ -21,7 +21,7 @@ References: Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and G
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -168,14 +168,26 @@ def neighbours(x: Array, axis: int) -> tuple[Terms, Terms]:
 
 def joined(pairs: Pairs, axis: int) -> Array:
     """The transpose of `neighbours`."""
-    zero = jnp.zeros_like(lax.slice_in_dim(pairs[0][0], 0, 1, axis=axis))
-    sides = []
-    for own, following in zip(*pairs, strict=True):
-        side = jnp.concatenate([own, zero], axis)
-        if following is not None:  # XLA would form and add the zeros
-            side += jnp.concatenate([zero, following], axis)
-        sides.append(side)
+    sides = [overlapped(side, axis) for side in zip(*pairs, strict=True)]
     return jnp.stack(sides, axis + 1)
+
+
+def overlapped(terms: Sequence[Array | None], axis: int) -> Array:
+    """The sum of equal shapes, each laid one place after the one before.
+
+    Args:
+      terms: the first is an array; None is zero, which XLA would form and add.
+      axis: along which the sum is longer than they are, by one less than their number.
+    """
+
+    def moved(i: int, x: Array) -> Array:
+        before, after = (
+            jnp.zeros((*x.shape[:axis], side, *x.shape[axis + 1 :]), x.dtype)
+            for side in (i, len(terms) - 1 - i)
+        )
+        return jnp.concatenate([before, x, after], axis)
+
+    return reduce(jnp.add, (moved(i, x) for i, x in enumerate(terms) if x is not None))
 
 
 def tap_factors(scheme: Scheme, kernel: Array) -> list[Array]:

@@ -31,8 +31,8 @@ MUTATIONS = [
     Mutation(TILES, "[:, :h, :w]", "[:, -h:, -w:]", STRIDE_1),
     Mutation(
         TILES,
-        "jnp.concatenate([zero, following], axis)",
-        ("jnp.concatenate([following, zero], axis)"),
+        "jnp.concatenate([before, x, after], axis)",
+        "jnp.concatenate([after, x, before], axis)",
         STRIDE_1,
     ),
     # The other ways.
@@ -40,8 +40,12 @@ MUTATIONS = [
     Mutation(
         CONV, "kernel[::-1, ::-1].swapaxes(2, 3)", "kernel.swapaxes(2, 3)", STRIDE_2
     ),
+    Mutation(CONV, "(taps - 1, taps - 1)", "(0, 2 * taps - 2)", STRIDE_2),
     Mutation(
-        CONV, "border = (taps - 1, taps - 1)", "border = (0, 2 * taps - 2)", STRIDE_2
+        CONV,
+        "x[:, border : border + h, border : border + w]",
+        "x[:, :h, :w]",
+        STRIDE_2,
     ),
     Mutation(CONV, "[:, 1 : 1 + h, 1 : 1 + w]", "[:, :h, :w]", STRIDE_2),
     Mutation(
