@@ -170,17 +170,18 @@ def over_pixels(x: Array, kernel: Array) -> Array:
 def up(x: Array, kernel: Array) -> Array:
     """As CPUs run it: the transpose of `down`."""
     image = jax.eval_shape(native_up, x, kernel)  # also what varies over mapped axes
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    (y,) = jax.linear_transpose(lambda y: down(y, turned), image)(x)
+    turned = kernel[::-1, ::-1]
+    (y,) = jax.linear_transpose(lambda y: down(y, turned, swapped=True), image)(x)
     return y
 
 
-def down(x: Array, kernel: Array) -> Array:
-    """As CPUs run it."""
-    args = in_full(x, kernel)
+def down(x: Array, kernel: Array, swapped: bool = False) -> Array:
+    """As CPUs run it; a ``swapped`` kernel has its outputs before its inputs."""
+    x, full = in_full(x, kernel)
     if kernel.shape[0] == 4 and x.shape[-1] > FEW:
-        return by_positions(*args).astype(x.dtype)
-    return by_patches(*args).astype(x.dtype)
+        return by_positions(x, full, swapped).astype(kernel.dtype)
+    full = full.swapaxes(2, 3) if swapped else full
+    return by_patches(x, full).astype(kernel.dtype)
 
 
 def in_full(x: Array, kernel: Array) -> tuple[Array, Array]:
@@ -236,14 +237,18 @@ def unpatched(taps: int, shape: tuple[int, ...], taken: Array) -> list[Array]:
     return [x[:, border : border + h, border : border + w]]
 
 
-def by_positions(x: Array, kernel: Array) -> Array:
+def by_positions(x: Array, kernel: Array, swapped: bool) -> Array:
     """By tiles, as a convolution of stride 1 with two taps along each axis."""
     n, h, w, c = x.shape
     size = (h // 2, w // 2)
     shape = (n, *filled(size), 4 * c)
     (x,) = linear(partial(positions, shape), partial(pixels, x.shape), x)
-    kernel = kernel.reshape(2, 2, 2, 2, c, -1).transpose(0, 2, 1, 3, 4, 5)
-    return by_tiles(x, kernel.reshape(2, 2, 4 * c, -1), size)
+    kernel = kernel.reshape(2, 2, 2, 2, *kernel.shape[2:])
+    if swapped:  # so that what lies side by side stays there
+        kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, -1, 4 * c)
+    else:
+        kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, -1)
+    return by_tiles(x, kernel, size, swapped=swapped)
 
 
 def positions(shape: tuple[int, ...], x: Array) -> list[Array]:

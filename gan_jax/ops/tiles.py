@@ -94,7 +94,13 @@ THREE_TAPS = Scheme(
 SCHEMES = {2: TWO_TAPS, 3: THREE_TAPS}
 
 
-def by_tiles(x: Array, kernel: Array, size: tuple[int, int], border: int = 0) -> Array:
+def by_tiles(
+    x: Array,
+    kernel: Array,
+    size: tuple[int, int],
+    border: int = 0,
+    swapped: bool = False,
+) -> Array:
     """``y[i] = Σ_t x[i + t - border] kernel[t]`` along both axes of space.
 
     Args:
@@ -102,6 +108,7 @@ def by_tiles(x: Array, kernel: Array, size: tuple[int, int], border: int = 0) ->
       kernel: (t, t, c, d) with t = 2 or 3.
       size: (h, w) of the outputs.
       border: how many zeros lie above x and to its left.
+      swapped: the kernel is (t, t, d, c).
 
     Returns:
       (n, h, w, d).
@@ -114,8 +121,9 @@ def by_tiles(x: Array, kernel: Array, size: tuple[int, int], border: int = 0) ->
         x = in_memory(jnp.pad(x, ((0, 0), *fill, (0, 0))))
     inputs = linear(partial(factors, scheme), partial(unfactored, scheme, shape), x)
     taps = linear(partial(tap_factors, scheme), partial(as_taps, scheme), kernel)
+    taps = [factor.T for factor in taps] if swapped else taps
     products = [a @ b for a, b in zip(inputs, taps, strict=True)]
-    shape = (x.shape[0], *size, kernel.shape[3])
+    shape = (x.shape[0], *size, kernel.shape[2 if swapped else 3])
     (y,) = linear(partial(untiled, scheme, shape), partial(tiled, scheme), *products)
     return y
 
