@@ -37,8 +37,9 @@ MUTATIONS = [
     ),
     # The other ways.
     Mutation(CONV, "full[::-1, ::-1]", "full", STRIDE_1),
+    Mutation(CONV, "kernel[::-1, ::-1]", "kernel", STRIDE_2),
     Mutation(
-        CONV, "kernel[::-1, ::-1].swapaxes(2, 3)", "kernel.swapaxes(2, 3)", STRIDE_2
+        CONV, "transpose(0, 2, 4, 1, 3, 5)", "transpose(0, 2, 4, 3, 1, 5)", STRIDE_2
     ),
     Mutation(CONV, "(taps - 1, taps - 1)", "(0, 2 * taps - 2)", STRIDE_2),
     Mutation(
