@@ -339,13 +339,22 @@ def _whole_or_not_at_all(
         for player, flag in beyond.items()
     }
     faults = faults._replace(params={**faults.params, **both}, ema=averages)
-    # One search says both. XLA would write `jnp.any` out as a chain of all flags, and
-    # repeat the chain in the choice of every leaf.
-    flags = jax.tree.leaves(faults)
-    first = jnp.argmax(jnp.stack([*flags, jnp.ones((), bool)]))
-    bad = first < len(flags)
-    # What was not touched, the key above all, is no choice.
-    kept = jax.tree.map(lambda a, b: a if a is b else jnp.where(bad, a, b), old, new)
+    flags = jnp.stack(jax.tree.leaves(faults))
+    found = jnp.any(flags)
+    # XLA writes `found` out as a chain of all flags, and would repeat the chain in the
+    # choice of every leaf. A search is not taken apart.
+    bad = jnp.argmax(jnp.stack([jnp.zeros((), bool), found])) == 1
+    first = jax.tree.leaves(new.params)[0]
+
+    def choice(old: Array, new: Array) -> Array:
+        # What was not touched, the key above all, is no choice. One leaf keeps the
+        # chain: a CPU's compiler then exchanges all gradients of a move at once, where
+        # it else sends those that are ready first along with BatchNorm's exchanges.
+        return (
+            old if old is new else jnp.where(found if new is first else bad, old, new)
+        )
+
+    kept = jax.tree.map(choice, old, new)
     state = kept._replace(
         step=new.step,
         bad=jnp.where(bad, old.bad + 1, 0),
@@ -354,6 +363,6 @@ def _whole_or_not_at_all(
     info = info | {
         "bad": state.bad,
         "skipped": state.skipped,
-        "nonfinite_leaf": jnp.where(bad, first, -1).astype(jnp.int32),
+        "nonfinite_leaf": jnp.where(bad, jnp.argmax(flags), -1).astype(jnp.int32),
     }
     return state, info

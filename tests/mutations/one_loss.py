@@ -20,9 +20,15 @@ DEVICES = "tests/test_step_cost.py -k work_per_device"
 MUTATIONS = [
     Mutation(
         "gan_jax/kernel.py",
-        "bad = first < len(flags)",
-        "bad = jnp.any(jnp.stack(flags))",
+        "bad = jnp.argmax(jnp.stack([jnp.zeros((), bool), found])) == 1",
+        "bad = found",
         "tests/test_kernel.py -k compiled_once",
+    ),
+    Mutation(
+        "gan_jax/kernel.py",
+        "found if new is first else bad",
+        "bad",
+        "tests/test_compile_tpu.py -k travel_in_one_exchange",
     ),
     Mutation(
         "gan_jax/parts.py",
