@@ -1,5 +1,6 @@
 """Stride-2 convolutions: the same numbers as lax, by a different way."""
 
+import re
 from functools import partial
 
 import chex
@@ -11,6 +12,7 @@ from jax import Array, lax
 
 from gan_jax.ops.conv import FEW, MANY, conv, conv1x1, conv3x3, conv_transpose
 from gan_jax.ops.grouped import MOST, grouped_conv
+from gan_jax.ops.pool import halved, native
 
 
 def lax_up(x: Array, kernel: Array) -> Array:
@@ -187,6 +189,66 @@ def test_groups_are_taken_apart_on_cpus_alone(groups, platform):
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     apart = platform == "cpu" and groups == 4
     assert text.count("stablehlo.convolution") == (groups if apart else 1)
+
+
+def program(function, *args: Array) -> str:
+    return jax.jit(function).lower(*args).compile().as_text()
+
+
+@pytest.mark.parametrize(
+    ("ours", "size", "shape", "features"),
+    [
+        (conv, 4, (4, 8, 8, 32), 64),
+        (conv_transpose, 4, (4, 4, 4, 64), 32),
+        (conv3x3, 3, (4, 8, 8, 64), 32),
+        (conv3x3, 3, (4, 8, 8, 64), 3),
+        (conv1x1, 1, (4, 8, 8, 64), 32),
+        (conv1x1, 1, (4, 8, 8, 32), 64),
+    ],
+)
+def test_kernel_gradients_have_their_shorter_side_in_front(ours, size, shape, features):
+    """They are sums over samples and pixels, the first axis of both operands."""
+    x, kernel = operands(jnp.float32, size, shape, features)
+    text = program(
+        lambda x, k, g: jax.vjp(ours, x, k)[1](g), x, kernel, ours(x, kernel)
+    )
+    over_rows = re.escape("lhs_contracting_dims={0}, rhs_contracting_dims={0}")
+    sides = re.findall(rf"f32\[(\d+),(\d+)\]\S* dot\(.*{over_rows}", text)
+    assert sides
+    assert all(int(first) <= int(second) for first, second in sides)
+
+
+def test_groups_share_what_is_computed_around_them():
+    """The operand and the output's cotangent are made once, not for every group."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 4, 4, 64)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 16, 64)), jnp.float32)
+
+    def around(x, kernel):
+        return loss(lambda x, k: grouped_conv(jnp.abs(x), k, 4), x, kernel)
+
+    text = program(jax.grad(around, (0, 1)), x, kernel)
+    assert text.count(" abs(") == text.count(" cosine(") == 1
+
+
+def test_halved_is_the_mean_of_four_pixels():
+    x, _ = operands(jnp.float32)
+    with jax.enable_x64():
+        args = operands(jnp.float64)
+        for of in (lambda f, x, k: f(x).sum(), lambda f, x, k: jnp.sin(f(x)).sum()):
+            ours, lax_own = (
+                jax.jit(jax.value_and_grad(partial(of, f)))(*args)
+                for f in (halved, native)
+            )
+            chex.assert_trees_all_close(ours, lax_own, rtol=1e-12, atol=1e-12)
+    text = program(lambda x: halved(jax.nn.relu(x) + 1), x)
+    assert " reduce(" not in text
+    assert text.count(" fusion(") == 1
+    elsewhere = (
+        jax.jit(f).trace(x).lower(lowering_platforms=("tpu",)).as_text()
+        for f in (halved, native)
+    )
+    assert len({text.count("stablehlo.slice") for text in elsewhere}) == 1
 
 
 @both

@@ -28,6 +28,7 @@ from gan_jax.networks.layers import (
     checked_latent,
 )
 from gan_jax.numerics import full
+from gan_jax.ops.pool import halved
 
 # Channels as multiples of `width`. The generator: of the 4x4 start, then of each block,
 # all of which double the image. The discriminator: of each block and whether it halves.
@@ -282,9 +283,3 @@ class DownBlock(nn.Module):
 def doubled(x: Array) -> Array:
     """Every pixel as 2x2 pixels."""
     return x.repeat(2, 1).repeat(2, 2)
-
-
-def halved(x: Array) -> Array:
-    """The mean of every 2x2 pixels."""
-    n, h, w, c = x.shape
-    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))

@@ -26,6 +26,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from gan_jax.ops.linear import in_memory, linear
+from gan_jax.ops.products import product
 from gan_jax.ops.tiles import by_tiles, filled, overlapped
 
 NHWC = ("NHWC", "HWIO", "NHWC")
@@ -148,7 +149,8 @@ def few_outputs(x: Array, kernel: Array) -> Array:
     *_, c, d = kernel.shape
     turned = full[::-1, ::-1].transpose(2, 0, 1, 3).reshape(c, 9 * d)
     image = jax.eval_shape(native_same, x, full)  # also what varies over mapped axes
-    (y,) = jax.linear_transpose(windows, image)(x @ turned)
+    products = product(x.reshape(-1, c), turned).reshape(*x.shape[:3], 9 * d)
+    (y,) = jax.linear_transpose(windows, image)(products)
     return y.astype(kernel.dtype)
 
 
@@ -164,7 +166,7 @@ def over_pixels(x: Array, kernel: Array) -> Array:
     """As CPUs run it."""
     n, h, w, c = x.shape
     pixels, matrix = in_full(x.reshape(-1, c), kernel[0, 0])
-    return (pixels @ matrix).reshape(n, h, w, -1).astype(x.dtype)
+    return product(pixels, matrix).reshape(n, h, w, -1).astype(x.dtype)
 
 
 def up(x: Array, kernel: Array) -> Array:
@@ -243,12 +245,29 @@ def by_positions(x: Array, kernel: Array, swapped: bool) -> Array:
     size = (h // 2, w // 2)
     shape = (n, *filled(size), 4 * c)
     (x,) = linear(partial(positions, shape), partial(pixels, x.shape), x)
-    kernel = kernel.reshape(2, 2, 2, 2, *kernel.shape[2:])
-    if swapped:  # so that what lies side by side stays there
-        kernel = kernel.transpose(0, 2, 4, 1, 3, 5).reshape(2, 2, -1, 4 * c)
-    else:
-        kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(2, 2, 4 * c, -1)
-    return by_tiles(x, kernel, size, swapped=swapped)
+    maps = partial(two_taps, swapped), partial(four_taps, swapped)
+    (kernel,) = linear(*maps, kernel)
+    return by_tiles(x, kernel, size, swapped=True)
+
+
+def two_taps(swapped: bool, kernel: Array) -> list[Array]:
+    """A kernel for positions of 4c channels: (2, 2, d, 4 c), outputs first.
+
+    Args:
+      swapped: whether the kernel has its outputs first already.
+      kernel: (4, 4, c, d), or (4, 4, d, c).
+    """
+    order = (0, 2, 4, 1, 3, 5) if swapped else (0, 2, 5, 1, 3, 4)
+    kernel = kernel.reshape(2, 2, 2, 2, *kernel.shape[2:]).transpose(order)
+    return [in_memory(kernel).reshape(*kernel.shape[:3], -1)]
+
+
+def four_taps(swapped: bool, kernel: Array) -> list[Array]:
+    """The transpose of `two_taps`."""
+    order = (0, 3, 1, 4, 2, 5) if swapped else (0, 3, 1, 4, 5, 2)
+    d, c = kernel.shape[2], kernel.shape[3] // 4
+    kernel = in_memory(kernel).reshape(2, 2, d, 2, 2, c).transpose(order)
+    return [in_memory(kernel).reshape(4, 4, *kernel.shape[4:])]
 
 
 def positions(shape: tuple[int, ...], x: Array) -> list[Array]:

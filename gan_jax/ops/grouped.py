@@ -15,6 +15,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from gan_jax.ops.conv import NHWC
+from gan_jax.ops.linear import in_memory
 
 # As many convolutions are compiled as there are groups. With more groups than this a
 # network is wider than a CPU can train, and compiling would take minutes.
@@ -59,5 +60,8 @@ def in_groups(x: Array, kernel: Array, groups: int, stride: int) -> Array:
 
 def one_by_one(x: Array, kernel: Array, groups: int, stride: int) -> Array:
     """As CPUs run it."""
-    pairs = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1), strict=True)
-    return jnp.concatenate([in_groups(a, b, 1, stride) for a, b in pairs], -1)
+    # In memory, or what x is made of would be computed anew for every group, in loops
+    # that turn it; and so would y's cotangent.
+    xs, kernels = jnp.split(in_memory(x), groups, -1), jnp.split(kernel, groups, -1)
+    ys = [in_groups(*pair, 1, stride) for pair in zip(xs, kernels, strict=True)]
+    return in_memory(jnp.concatenate(ys, -1))

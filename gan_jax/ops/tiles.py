@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from gan_jax.ops.linear import in_memory, linear
+from gan_jax.ops.products import product, turned_product
 
 Terms = Sequence[Array]
 Pairs = tuple[Terms, Sequence[Array | None]]  # a tile's own, and the next; None is zero
@@ -121,8 +122,8 @@ def by_tiles(
         x = in_memory(jnp.pad(x, ((0, 0), *fill, (0, 0))))
     inputs = linear(partial(factors, scheme), partial(unfactored, scheme, shape), x)
     taps = linear(partial(tap_factors, scheme), partial(as_taps, scheme), kernel)
-    taps = [factor.T for factor in taps] if swapped else taps
-    products = [a @ b for a, b in zip(inputs, taps, strict=True)]
+    multiply = turned_product if swapped else product
+    products = [multiply(a, b) for a, b in zip(inputs, taps, strict=True)]
     shape = (x.shape[0], *size, kernel.shape[2 if swapped else 3])
     (y,) = linear(partial(untiled, scheme, shape), partial(tiled, scheme), *products)
     return y

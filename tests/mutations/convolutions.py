@@ -5,9 +5,15 @@ from tests.mutations import Mutation
 CONV = "gan_jax/ops/conv.py"
 TILES = "gan_jax/ops/tiles.py"
 LINEAR = "gan_jax/ops/linear.py"
+PRODUCTS = "gan_jax/ops/products.py"
+GROUPED = "gan_jax/ops/grouped.py"
+POOL = "gan_jax/ops/pool.py"
 LAYERS = "gan_jax/networks/layers.py"
 STRIDE_1 = "tests/test_ops.py -k stride_1_has"
 STRIDE_2 = "tests/test_ops.py -k second_derivatives_are"
+SHORTER = "tests/test_ops.py -k shorter_side"
+ONCE = "tests/test_ops.py -k groups_share"
+POOLED = "tests/test_ops.py -k halved"
 OTHERS = 'tests/test_ops.py -k "forward_mode or vmap or one_argument"'
 
 
@@ -38,9 +44,10 @@ MUTATIONS = [
     # The other ways.
     Mutation(CONV, "full[::-1, ::-1]", "full", STRIDE_1),
     Mutation(CONV, "kernel[::-1, ::-1]", "kernel", STRIDE_2),
-    Mutation(
-        CONV, "transpose(0, 2, 4, 1, 3, 5)", "transpose(0, 2, 4, 3, 1, 5)", STRIDE_2
-    ),
+    Mutation(CONV, "(0, 2, 4, 1, 3, 5) if", "(0, 2, 4, 3, 1, 5) if", STRIDE_2),
+    Mutation(CONV, "(0, 2, 5, 1, 3, 4)", "(0, 2, 5, 3, 1, 4)", STRIDE_2),
+    Mutation(CONV, "(0, 3, 1, 4, 2, 5) if", "(0, 4, 1, 3, 2, 5) if", STRIDE_2),
+    Mutation(CONV, "(0, 3, 1, 4, 5, 2)", "(0, 4, 1, 3, 5, 2)", STRIDE_2),
     Mutation(CONV, "(taps - 1, taps - 1)", "(0, 2 * taps - 2)", STRIDE_2),
     Mutation(
         CONV,
@@ -61,6 +68,17 @@ MUTATIONS = [
         "cpu=on_cpu, default=on_cpu",
         ("tests/test_ops.py -k stride_1_in_bfloat16"),
     ),
+    # Fast, and not right alone.
+    Mutation(PRODUCTS, "<= b.shape[1]", "> 0", SHORTER),
+    Mutation(PRODUCTS, "in_memory(in_memory(x).T)", "x.T", SHORTER),
+    Mutation(CONV, "product(x.reshape(-1, c), turned)", "(x @ turned)", SHORTER),
+    Mutation(GROUPED, "jnp.split(in_memory(x)", "jnp.split((x)", ONCE),
+    Mutation(
+        GROUPED, "in_memory(jnp.concatenate(ys, -1))", "jnp.concatenate(ys, -1)", ONCE
+    ),
+    Mutation(POOL, "cpu=by_slices", "cpu=native", POOLED),
+    Mutation(POOL, "default=native", "default=by_slices", POOLED),
+    Mutation(POOL, "(y / 4)", "(y / 2)", POOLED),
     # Transposes.
     Mutation(
         LINEAR,
