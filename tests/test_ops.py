@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array, lax
+from jax.sharding import PartitionSpec as P
 
 from gan_jax.ops.conv import FEW, MANY, conv, conv1x1, conv3x3, conv_transpose
 from gan_jax.ops.grouped import MOST, grouped_conv
@@ -178,6 +179,36 @@ def test_groups_have_values_and_derivatives_of_lax(groups, stride):
                 for f in pair
             )
             chex.assert_trees_all_close(ours, native, rtol=1e-12, atol=1e-12)
+
+
+def test_groups_under_vmap_and_in_forward_mode():
+    x, kernel = operands(jnp.float32, 3, (2, 5, 4, 8), 12)
+    kernel = kernel[:, :, :4]
+    ours, native = (partial(f, groups=2, stride=1) for f in (grouped_conv, lax_groups))
+    check_vmap(ours, x, kernel)
+    got, want = (jax.jvp(f, (x, kernel), (x, 2 * kernel))[1] for f in (ours, native))
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_groups_of_a_kernel_that_is_the_same_on_all_devices():
+    """Its gradient is summed over them, at the first and at the second order."""
+    x, kernel = operands(jnp.float32, 3, (4, 5, 4, 8), 12)
+    kernel = kernel[:, :, :4]
+    convolved = partial(loss, partial(grouped_conv, groups=2))
+
+    def gradients(x, kernel):
+        def slope(k):
+            return (jax.grad(convolved)(x, k) ** 2).sum()
+
+        return jax.grad(convolved, 1)(x, kernel), jax.grad(slope)(kernel)
+
+    axis = jax.sharding.AxisType.Auto
+    mesh = jax.make_mesh((2,), ("i",), axis_types=(axis,), devices=jax.devices()[:2])
+    mapped = jax.shard_map(
+        gradients, mesh=mesh, in_specs=(P("i"), P()), out_specs=(P(), P())
+    )
+    for got, want in zip(jax.jit(mapped)(x, kernel), gradients(x, kernel), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("groups", [1, 4, 2 * MOST])

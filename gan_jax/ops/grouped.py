@@ -15,6 +15,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from gan_jax.ops.conv import NHWC
+from gan_jax.ops.few_channels import same
 from gan_jax.ops.linear import in_memory
 
 # As many convolutions are compiled as there are groups. With more groups than this a
@@ -63,5 +64,8 @@ def one_by_one(x: Array, kernel: Array, groups: int, stride: int) -> Array:
     # In memory, or what x is made of would be computed anew for every group, in loops
     # that turn it; and so would y's cotangent.
     xs, kernels = jnp.split(in_memory(x), groups, -1), jnp.split(kernel, groups, -1)
-    ys = [in_groups(*pair, 1, stride) for pair in zip(xs, kernels, strict=True)]
+    k, other, *_ = kernel.shape
+    plain = stride == 1 and k == other and k % 2
+    one = same if plain else partial(in_groups, groups=1, stride=stride)
+    ys = [one(*pair) for pair in zip(xs, kernels, strict=True)]
     return in_memory(jnp.concatenate(ys, -1))

@@ -8,10 +8,12 @@ LINEAR = "gan_jax/ops/linear.py"
 PRODUCTS = "gan_jax/ops/products.py"
 GROUPED = "gan_jax/ops/grouped.py"
 POOL = "gan_jax/ops/pool.py"
-LAYERS = "gan_jax/networks/layers.py"
+FEW = "gan_jax/ops/few_channels.py"
 STRIDE_1 = "tests/test_ops.py -k stride_1_has"
 STRIDE_2 = "tests/test_ops.py -k second_derivatives_are"
 SHORTER = "tests/test_ops.py -k shorter_side"
+GROUPS = "tests/test_ops.py -k groups_have"
+DEVICES = "tests/test_ops.py -k same_on_all_devices"
 ONCE = "tests/test_ops.py -k groups_share"
 POOLED = "tests/test_ops.py -k halved"
 OTHERS = 'tests/test_ops.py -k "forward_mode or vmap or one_argument"'
@@ -79,6 +81,13 @@ MUTATIONS = [
     Mutation(POOL, "cpu=by_slices", "cpu=native", POOLED),
     Mutation(POOL, "default=native", "default=by_slices", POOLED),
     Mutation(POOL, "(y / 4)", "(y / 2)", POOLED),
+    Mutation(FEW, "bind(*varying_alike(x, kernel))", "bind(x, kernel)", DEVICES),
+    Mutation(FEW, "kernel[::-1, ::-1]", "kernel", GROUPS),
+    Mutation(FEW, "(size // 2, size // 2)", "(size - 1, 0)", GROUPS),
+    Mutation(FEW, "size: same(y, turned(kernel))", "size: same(y, kernel)", GROUPS),
+    Mutation(
+        FEW, "partial(run, **parameters), axes)", "partial(run, **parameters))", OTHERS
+    ),
     # Transposes.
     Mutation(
         LINEAR,
