@@ -253,6 +253,9 @@ def by_positions(x: Array, kernel: Array, swapped: bool) -> Array:
 def two_taps(swapped: bool, kernel: Array) -> list[Array]:
     """A kernel for positions of 4c channels: (2, 2, d, 4 c), outputs first.
 
+    They are the shorter side where an image has half as many channels as the next, as
+    in every DCGAN, see `gan_jax.ops.products`.
+
     Args:
       swapped: whether the kernel has its outputs first already.
       kernel: (4, 4, c, d), or (4, 4, d, c).

@@ -18,7 +18,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from gan_jax.ops.conv import NHWC
+from gan_jax.ops.conv import NHWC, native_same
 from gan_jax.ops.linear import in_memory
 
 
@@ -56,13 +56,8 @@ def turned(kernel: Array) -> Array:
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-def run_same(x: Array, kernel: Array) -> Array:
-    """What the primitive is."""
-    return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=NHWC)
-
-
-def run_weights(x: Array, y: Array, size: int) -> Array:
-    """What the primitive is."""
+def turned_weights(x: Array, y: Array, size: int) -> Array:
+    """What `weights` are, with operands as XLA:CPU's convolution wants them."""
     x = in_memory(in_memory(x.transpose(1, 2, 3, 0)).transpose(2, 0, 1, 3))
     y = in_memory(y.transpose(1, 2, 0, 3))
     border = (size // 2, size // 2)
@@ -72,29 +67,29 @@ def run_weights(x: Array, y: Array, size: int) -> Array:
     return taps.transpose(1, 2, 0, 3)
 
 
-def bilinear(name: str, run: Callable[..., Array], left: Any, right: Any) -> Primitive:
+def bilinear(
+    name: str, run: Callable[..., Array], left: Any, right: Any, *parameters: str
+) -> Primitive:
     """A map that is linear in both arguments, with its transposes.
 
     Args:
       name: of the primitive.
-      run: ``(x, y, **parameters) -> z``.
-      left: ``(z, x, y, **parameters) -> x``, the transpose in x, which is not known
+      run: ``(x, y, **given) -> z``.
+      left: ``(z, x, y, **given) -> x``, the transpose in x, which is not known
         then but for its ``aval``.
       right: the same in y.
+      parameters: their names.
     """
     primitive = Primitive(name)
 
-    def abstract(x: Any, y: Any, **parameters: Any) -> Any:
-        return jax.make_jaxpr(partial(run, **parameters))(x, y).out_avals[0]
+    def abstract(x: Any, y: Any, **given: Any) -> Any:
+        return jax.make_jaxpr(partial(run, **given))(x, y).out_avals[0]
 
-    def batched(args: Any, axes: Any, **parameters: Any) -> tuple[Array, int]:
-        mapped = jax.vmap(partial(run, **parameters), axes)
+    def batched(args: Any, axes: Any, **given: Any) -> tuple[Array, int]:
+        mapped = jax.vmap(partial(run, **given), axes)
         return mapped(*args), 0
 
-    def applied(x: Array, y: Array, **parameters: Any) -> Array:
-        return jax.jit(partial(run, **parameters))(x, y)
-
-    primitive.def_impl(applied)
+    primitive.def_impl(jax.jit(run, static_argnames=parameters))
     primitive.def_abstract_eval(abstract)
     ad.defbilinear(primitive, left, right)
     batching.primitive_batchers[primitive] = batched
@@ -104,13 +99,14 @@ def bilinear(name: str, run: Callable[..., Array], left: Any, right: Any) -> Pri
 
 same_p = bilinear(
     "same",
-    run_same,
-    left=lambda z, x, kernel: same(z, turned(kernel)),
-    right=lambda z, x, kernel: weights(x, z, kernel.aval.shape[0]),
+    native_same,
+    lambda z, x, kernel: same(z, turned(kernel)),
+    lambda z, x, kernel: weights(x, z, kernel.aval.shape[0]),
 )
 weights_p = bilinear(
     "weights",
-    run_weights,
-    left=lambda kernel, x, y, size: same(y, turned(kernel)),
-    right=lambda kernel, x, y, size: same(x, kernel),
+    turned_weights,
+    lambda kernel, x, y, size: same(y, turned(kernel)),
+    lambda kernel, x, y, size: same(x, kernel),
+    "size",
 )

@@ -85,9 +85,7 @@ MUTATIONS = [
     Mutation(FEW, "kernel[::-1, ::-1]", "kernel", GROUPS),
     Mutation(FEW, "(size // 2, size // 2)", "(size - 1, 0)", GROUPS),
     Mutation(FEW, "size: same(y, turned(kernel))", "size: same(y, kernel)", GROUPS),
-    Mutation(
-        FEW, "partial(run, **parameters), axes)", "partial(run, **parameters))", OTHERS
-    ),
+    Mutation(FEW, "partial(run, **given), axes)", "partial(run, **given))", OTHERS),
     # Transposes.
     Mutation(
         LINEAR,
