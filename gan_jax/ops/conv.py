@@ -6,13 +6,13 @@ R2, in the discriminator's derivatives; other convolutions run at half the rate 
 GEMM, or on one core. Here a convolution is, on CPU, a sum of GEMMs whose derivatives,
 of any order, are GEMMs again, and the transposed convolution is its transpose.
 
-* A kernel of 3x3 and stride 1, of many channels, goes by tiles: 16 products for 36, see
-  `gan_jax.ops.tiles`.
+* A kernel of 3x3 and stride 1, of many channels, goes by tiles: 36 products for 144,
+  see `gan_jax.ops.tiles`.
 * With stride 2 and k even, an image of c channels is one of 4c channels at half the
   size (each 2x2 pixels are one position), and the convolution one of stride 1 with
-  k/2 x k/2 taps, ``y[i] = Σ_t x̃[i + t] k̃[t]``. For k = 4 it goes by tiles, nine
-  products for sixteen; of few channels, or for any other k, by patches, which are all
-  taps side by side, in one GEMM.
+  k/2 x k/2 taps, ``y[i] = Σ_t x̃[i + t] k̃[t]``. For k = 4 it goes by tiles, fifteen
+  products for 32; of few channels, or for any other k, by patches, which are all taps
+  side by side, in one GEMM.
 
 Which form is chosen on CPU, and what it gains, is measured in docs/performance.md.
 Other platforms get the very program of lax.
@@ -27,11 +27,11 @@ from jaxtyping import Float
 
 from gan_jax.ops.linear import in_memory, linear
 from gan_jax.ops.products import product
-from gan_jax.ops.tiles import by_tiles, filled, overlapped
+from gan_jax.ops.tiles import by_tiles, filled, overlapped, schemes
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 FEW = 8  # channels of an image up to which patches are faster than tiles
-MANY = 32  # channels, in and out, from which on tiles are faster than lax's own 3x3
+MANY = 16  # channels, in and out, from which on tiles are faster than lax's own 3x3
 
 
 def conv_transpose(
@@ -243,7 +243,7 @@ def by_positions(x: Array, kernel: Array, swapped: bool) -> Array:
     """By tiles, as a convolution of stride 1 with two taps along each axis."""
     n, h, w, c = x.shape
     size = (h // 2, w // 2)
-    shape = (n, *filled(size), 4 * c)
+    shape = (n, *filled(schemes(2, size), size), 4 * c)
     (x,) = linear(partial(positions, shape), partial(pixels, x.shape), x)
     maps = partial(two_taps, swapped), partial(four_taps, swapped)
     (kernel,) = linear(*maps, kernel)

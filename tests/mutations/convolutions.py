@@ -4,6 +4,7 @@ from tests.mutations import Mutation
 
 CONV = "gan_jax/ops/conv.py"
 TILES = "gan_jax/ops/tiles.py"
+MINIMAL = "gan_jax/ops/minimal.py"
 LINEAR = "gan_jax/ops/linear.py"
 PRODUCTS = "gan_jax/ops/products.py"
 GROUPED = "gan_jax/ops/grouped.py"
@@ -11,6 +12,8 @@ POOL = "gan_jax/ops/pool.py"
 FEW = "gan_jax/ops/few_channels.py"
 STRIDE_1 = "tests/test_ops.py -k stride_1_has"
 STRIDE_2 = "tests/test_ops.py -k second_derivatives_are"
+PRODUCTS_TAKEN = 'tests/test_ops.py -k "tiles_of_3x3_take or tiles_take"'
+ROUNDING = "tests/test_ops.py -k twice"
 SHORTER = "tests/test_ops.py -k shorter_side"
 GROUPS = "tests/test_ops.py -k groups_have"
 DEVICES = "tests/test_ops.py -k same_on_all_devices"
@@ -21,19 +24,32 @@ OTHERS = 'tests/test_ops.py -k "forward_mode or vmap or one_argument"'
 
 MUTATIONS = [
     # The schemes of two and three taps, there and back.
-    Mutation(TILES, "outer - inner, c]", "outer + inner, c]", STRIDE_1),
-    Mutation(TILES, "(q - r) / 2", "(q + r) / 2", STRIDE_1),
-    Mutation(TILES, "q - r - s]", "q - r + s]", STRIDE_1),
-    Mutation(TILES, "(q + r - p, -s)", "(q + r - p, s)", STRIDE_1),
-    Mutation(TILES, "[y, y + z, y - z, -z]", "[y, y + z, y + z, -z]", STRIDE_1),
-    Mutation(
-        TILES,
-        "x[1], z[0] - x[1]],\n    inputs_transposed=lambda p, q, r: (",
-        ("x[1], x[1] - z[0]],\n    inputs_transposed=lambda p, q, r: ("),
-        STRIDE_2,
-    ),
-    Mutation(TILES, "(p, q - p - r)", "(p, q - p + r)", STRIDE_2),
-    Mutation(TILES, "[a + both, both + b]", "[a - both, both + b]", STRIDE_2),
+    Mutation(MINIMAL, "outer - inner, c]", "outer + inner, c]", STRIDE_1),
+    Mutation(MINIMAL, "s: [p, q - r + s, q + r", "s: [p, q - r + s, q - r", STRIDE_1),
+    Mutation(MINIMAL, "(q - r) / 2", "(q + r) / 2", STRIDE_1),
+    Mutation(MINIMAL, "q - r - s]", "q - r + s]", STRIDE_1),
+    Mutation(MINIMAL, "q + r - p, -s]", "q + r - p, s]", STRIDE_1),
+    Mutation(MINIMAL, "[y, y + z, y - z, -z]", "[y, y + z, y + z, -z]", STRIDE_1),
+    Mutation(MINIMAL, "[a - b, b, c - b]", "[a - b, b, b - c]", STRIDE_2),
+    Mutation(MINIMAL, "[p, q - p - r, r]", "[p, q - p + r, r]", STRIDE_2),
+    Mutation(MINIMAL, "[a + both, both + b]", "[a - both, both + b]", STRIDE_2),
+    # Of four outputs.
+    Mutation(MINIMAL, "b + 0.5 * (c - d)", "b + 0.5 * (d - c)", STRIDE_2),
+    Mutation(MINIMAL, "- (1.5 * p + 0.5 * r)", "- (0.5 * p + 1.5 * r)", STRIDE_2),
+    Mutation(MINIMAL, "(2 * a + b) / 9", "(2 * a + b) / 8", STRIDE_2),
+    Mutation(MINIMAL, "t + (s + 2 * (r + q)) / 9", "t + (s + 2 * r) / 9", STRIDE_2),
+    Mutation(MINIMAL, "(8 * r + s) + (t - q)", "(8 * r + s) + (t + q)", STRIDE_2),
+    Mutation(MINIMAL, "(w + y) - (x + z)", "(w + y) + (x + z)", STRIDE_2),
+    Mutation(MINIMAL, "C**3 * d - C * b", "C**3 * d + C * b", STRIDE_1),
+    Mutation(MINIMAL, "(even + p) - C * inv", "(even - p) - C * inv", STRIDE_1),
+    Mutation(MINIMAL, "C / D * b, a", "C / D * b, b", STRIDE_1),
+    Mutation(MINIMAL, "C / D * odd", "D / C * odd", STRIDE_1),
+    Mutation(MINIMAL, "C * odd + C**2 * inv", "C**2 * odd + C * inv", STRIDE_1),
+    Mutation(MINIMAL, "C**2 * x + z", "C * x + z", STRIDE_1),
+    # Which scheme, for speed and for accuracy.
+    Mutation(TILES, "((F22, F42), (F22,))", "((F22,), (F22,))", PRODUCTS_TAKEN),
+    Mutation(TILES, "((F23, F43), (F23, F43))", "((F23,), (F23,))", PRODUCTS_TAKEN),
+    Mutation(MINIMAL, "C = 1.5", "C = 1.2", ROUNDING),
     # Where tiles lie: zeros around the image, odd outputs, neighbours.
     Mutation(TILES, "(border, full - side - border)", "(0, full - side)", STRIDE_1),
     Mutation(TILES, "[:, :h, :w]", "[:, -h:, -w:]", STRIDE_1),
