@@ -12,8 +12,9 @@ With F(2, 2), at 0, 1 and infinity, three products take the place of four:
     y₁ = x₁ (k₀ + k₁) + (x₂ − x₁) k₁.
 
 F(2, 3) has four for six, at 0, 1, −1 and infinity; F(4, 2) five for eight, at 0, −1, 2,
-1/2; F(4, 3) six for twelve, at 0, ±2, ±1/2. The points are those of the smallest
-rounding error among 0, ±1, ±2 and ±1/2: docs/performance.md has figures.
+1/2; F(4, 3) six for twelve, at 0, ±3/2, ±2/3. How much is lost to rounding depends on
+the points: docs/performance.md has figures. Factors are scaled so that all coefficients
+but those of the taps are exact.
 
 Each map comes with its transpose, by which derivatives of any order are as few
 products. Both are written by hand: loops over matrices of coefficients are slower.
@@ -21,7 +22,8 @@ products. Both are written by hand: loops over matrices of coefficients are slow
 References: Winograd, "Arithmetic Complexity of Computations", 1980; Lavin and Gray,
 "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308; Barabasz
 and others, "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep
-Neural Networks", 2018, arXiv:1803.10986, on the points.
+Neural Networks", 2018, arXiv:1803.10986, and Alam and others, "Winograd Convolution for
+Deep Neural Networks: Efficient Point Selection", 2022, arXiv:2201.10369, on the points.
 """
 
 from collections.abc import Callable
@@ -172,12 +174,12 @@ F42 = Scheme(
 )
 
 
-C = 1.5
-D = 2 * (C**4 - 1) * C**2  # what is left of the products of differences of points
+C = 1.5  # F(4, 3) has the points ±C and ±1 / C
+D = 2 * (C**4 - 1) * C**2  # a point's distances to all others, and the inputs' scale
 
 
 def six(a: Array, b: Array, c: Array, d: Array, e: Array, f: Array) -> list[Array]:
-    """The inputs of F(4, 3): its points are ±C and their inverses."""
+    """The inputs of F(4, 3), by even and odd parts of a point and its negative."""
     even, odd = C**2 * e - c, C**3 * d - C * b
     inverse_even, inverse_odd = C**3 * c - C * e, C**2 * b - d
     return [
