@@ -2,8 +2,8 @@
 
 A tile of outputs is made by `gan_jax.ops.minimal` along both axes: with two taps 4x2
 outputs by 15 products of 32, with three 4x4 by 36 of 144, and on small images 2x2 by 9
-of 16 or 16 of 36. A product is one of matrices: over
-all tiles, and over channels. Rounding is twice that of lax's own convolution at most.
+of 16 or 16 of 36. A product is one of matrices: over all tiles, and over channels.
+Rounding is some twice that of lax's own convolutions at most.
 
 Each step is a linear map with a transpose written by hand (`gan_jax.ops.linear`), so
 that derivatives of any order are as few GEMMs again.
