@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from gan_jax.ops.linear import in_memory, linear
 from gan_jax.ops.products import product
-from gan_jax.ops.tiles import by_tiles, filled, overlapped, schemes
+from gan_jax.ops.tiles import by_tiles, filled, overlapped
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 FEW = 8  # channels of an image up to which patches are faster than tiles
@@ -243,7 +243,7 @@ def by_positions(x: Array, kernel: Array, swapped: bool) -> Array:
     """By tiles, as a convolution of stride 1 with two taps along each axis."""
     n, h, w, c = x.shape
     size = (h // 2, w // 2)
-    shape = (n, *filled(schemes(2, size), size), 4 * c)
+    shape = (n, *filled(2, size), 4 * c)
     (x,) = linear(partial(positions, shape), partial(pixels, x.shape), x)
     maps = partial(two_taps, swapped), partial(four_taps, swapped)
     (kernel,) = linear(*maps, kernel)

@@ -26,12 +26,11 @@ Neural Networks", 2018, arXiv:1803.10986, and Alam and others, "Winograd Convolu
 Deep Neural Networks: Efficient Point Selection", 2022, arXiv:2201.10369, on the points.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from jax import Array
 
-Map = Callable[..., list[Array]]
+from gan_jax.ops.linear import Map
 
 
 class Scheme(NamedTuple):
@@ -61,6 +60,10 @@ class Scheme(NamedTuple):
     def products(self) -> int:
         """How many products there are, and how many inputs."""
         return self.m + self.r - 1
+
+    def tiles(self, outputs: int) -> int:
+        """How many times m outputs it takes, the last of them filled up."""
+        return -(-outputs // self.m)
 
 
 def sums(a: Array, b: Array) -> list[Array]:
@@ -178,16 +181,19 @@ C = 1.5  # F(4, 3) has the points ±C and ±1 / C
 D = 2 * (C**4 - 1) * C**2  # a point's distances to all others, and the inputs' scale
 
 
+def both(even: Array, odd: Array) -> list[Array]:
+    """What is at a point and at its negative; its own transpose."""
+    return [even + odd, even - odd]
+
+
 def six(a: Array, b: Array, c: Array, d: Array, e: Array, f: Array) -> list[Array]:
     """The inputs of F(4, 3), by even and odd parts of a point and its negative."""
     even, odd = C**2 * e - c, C**3 * d - C * b
     inverse_even, inverse_odd = C**3 * c - C * e, C**2 * b - d
     return [
         C**2 * (a + e) - (C**4 + 1) * c,
-        even + odd,
-        even - odd,
-        inverse_even + inverse_odd,
-        inverse_even - inverse_odd,
+        *both(even, odd),
+        *both(inverse_even, inverse_odd),
         C**2 * (b + f) - (C**4 + 1) * d,
     ]
 
@@ -196,7 +202,7 @@ def six_transposed(
     p: Array, q: Array, r: Array, s: Array, t: Array, u: Array
 ) -> list[Array]:
     """The transpose."""
-    even, odd, inverse_even, inverse_odd = q + r, q - r, s + t, s - t
+    (even, odd), (inverse_even, inverse_odd) = both(q, r), both(s, t)
     return [
         C**2 * p,
         C**2 * (inverse_odd + u) - C * odd,
@@ -211,14 +217,7 @@ def thirds(a: Array, b: Array, c: Array) -> list[Array]:
     """The taps of F(4, 3)."""
     a, c, all_a, all_c = a / D, c / D, a / C**2, c / C**2
     odd, even, inverse_even = C / D * b, a + C**2 * c, C**2 * a + c
-    return [
-        all_a,
-        even + odd,
-        even - odd,
-        inverse_even + odd,
-        inverse_even - odd,
-        all_c,
-    ]
+    return [all_a, *both(even, odd), *both(inverse_even, odd), all_c]
 
 
 def thirds_transposed(
@@ -237,7 +236,7 @@ def four_of_six(
     p: Array, q: Array, r: Array, s: Array, t: Array, u: Array
 ) -> list[Array]:
     """The outputs of F(4, 3)."""
-    even, odd, inverse_even, inverse_odd = q + r, q - r, s + t, s - t
+    (even, odd), (inverse_even, inverse_odd) = both(q, r), both(s, t)
     return [
         p + (even + C**3 * inverse_even),
         C * odd + C**2 * inverse_odd,
@@ -250,14 +249,7 @@ def six_of_four(w: Array, x: Array, y: Array, z: Array) -> list[Array]:
     """The transpose."""
     even, odd = w + C**2 * y, C * x + C**3 * z
     inverse_even, inverse_odd = C**3 * w + C * y, C**2 * x + z
-    return [
-        w,
-        even + odd,
-        even - odd,
-        inverse_even + inverse_odd,
-        inverse_even - inverse_odd,
-        z,
-    ]
+    return [w, *both(even, odd), *both(inverse_even, inverse_odd), z]
 
 
 F43 = Scheme(

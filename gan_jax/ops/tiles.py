@@ -11,6 +11,7 @@ that derivatives of any order are as few GEMMs again.
 
 from collections.abc import Sequence
 from functools import partial, reduce
+from itertools import zip_longest
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -38,7 +39,7 @@ def schemes(taps: int, size: tuple[int, int]) -> Schemes:
 
     def fewest(choice: Sequence[Scheme], side: int) -> Scheme:
         choice = choice if side >= ROOM else choice[:1]
-        return min(choice, key=lambda f: -(-side // f.m) * f.products)
+        return min(choice, key=lambda f: f.tiles(side) * f.products)
 
     rows, columns = CHOICES[taps]
     return fewest(rows, size[0]), fewest(columns, size[1])
@@ -64,7 +65,7 @@ def by_tiles(
       (n, h, w, d).
     """
     by = schemes(kernel.shape[0], size)
-    shape = (x.shape[0], *filled(by, size), x.shape[3])
+    shape = (x.shape[0], *filled(kernel.shape[0], size), x.shape[3])
     if x.shape != shape:
         space = zip(shape[1:3], x.shape[1:3], strict=True)
         fill = [(border, full - side - border) for full, side in space]
@@ -78,9 +79,10 @@ def by_tiles(
     return y
 
 
-def filled(by: Schemes, size: tuple[int, int]) -> tuple[int, int]:
+def filled(taps: int, size: tuple[int, int]) -> tuple[int, int]:
     """How many inputs (h, w) outputs are made of: of whole tiles, and one more."""
-    h, w = (f.m * (-(-side // f.m) + 1) for f, side in zip(by, size, strict=True))
+    by = schemes(taps, size)
+    h, w = (f.m * (f.tiles(side) + 1) for f, side in zip(by, size, strict=True))
     return h, w
 
 
@@ -132,9 +134,7 @@ def neighbours(scheme: Scheme, x: Array, axis: int) -> Terms:
 
 def joined(scheme: Scheme, terms: Terms, axis: int) -> Array:
     """The transpose of `neighbours`."""
-    own, following = terms[: scheme.m], terms[scheme.m :]
-    rest = [None] * (scheme.m - len(following))
-    pairs = zip(own, [*following, *rest], strict=True)
+    pairs = zip_longest(terms[: scheme.m], terms[scheme.m :])  # own, and following
     return jnp.stack([overlapped(pair, axis) for pair in pairs], axis + 1)
 
 
@@ -179,7 +179,7 @@ def untiled(by: Schemes, shape: tuple[int, ...], *products: Array) -> list[Array
     """Outputs of ``shape``, (n, h, w, d), from the products of their tiles."""
     of_rows, of_columns = by
     n, h, w, d = shape
-    rows, columns = -(-h // of_rows.m), -(-w // of_columns.m)
+    rows, columns = of_rows.tiles(h), of_columns.tiles(w)
     grid = in_rows(by, [x.reshape(n, rows, columns, d) for x in products])
     by_row = [between(by, of_columns.outputs(*row)) for row in grid]
     sides = [
@@ -194,7 +194,7 @@ def tiled(by: Schemes, y: Array) -> list[Array]:
     of_rows, of_columns = by
     n, h, w, d = y.shape
     y = jnp.pad(y, ((0, 0), (0, -h % of_rows.m), (0, -w % of_columns.m), (0, 0)))
-    y = y.reshape(n, -(-h // of_rows.m), of_rows.m, -(-w // of_columns.m), -1, d)
+    y = y.reshape(n, of_rows.tiles(h), of_rows.m, of_columns.tiles(w), -1, d)
     rows = of_rows.outputs_transposed(*(y[:, :, i] for i in range(of_rows.m)))
     return [
         product.reshape(-1, d)

@@ -41,6 +41,7 @@ MUTATIONS = [
     Mutation(MINIMAL, "(8 * r + s) + (t - q)", "(8 * r + s) + (t + q)", STRIDE_2),
     Mutation(MINIMAL, "(w + y) - (x + z)", "(w + y) + (x + z)", STRIDE_2),
     Mutation(MINIMAL, "C**3 * d - C * b", "C**3 * d + C * b", STRIDE_1),
+    Mutation(MINIMAL, "[even + odd, even - odd]", "[even + odd, odd - even]", STRIDE_1),
     Mutation(MINIMAL, "(even + p) - C * inv", "(even - p) - C * inv", STRIDE_1),
     Mutation(MINIMAL, "C / D * b, a", "C / D * b, b", STRIDE_1),
     Mutation(MINIMAL, "C / D * odd", "D / C * odd", STRIDE_1),
